@@ -1,0 +1,69 @@
+"""A stem and a stack of cells that halve the size twice: DARTS.
+
+Graphs ``normal`` and ``reduce``: nodes 0 and 1 are the outputs of the cell before the last and of
+the last cell, the others are inner nodes.  Sizes: ``layers`` cells, ``width`` channels of an inner
+node at stride 4, ``head`` channels of the segmentation head.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from models.cell import Cell, Graph, Place
+from models.genotype import Genotype
+from models.heads import PyramidHead
+from models.layers import ActConvNorm, ConvNormAct, FactorizedReduce
+
+
+class Stage(nn.Module):
+    """One cell and what brings its two inputs to its width and size."""
+
+    def __init__(self, cell: Cell, channels: int, c_in: tuple[int, int], before_wide: bool) -> None:
+        super().__init__()
+        before = FactorizedReduce if before_wide else ActConvNorm
+        self.before = before(c_in[0], channels)
+        self.last = ActConvNorm(c_in[1], channels)
+        self.cell = cell
+
+    def forward(self, before: Tensor, last: Tensor) -> Tensor:
+        """The outputs of the two cells before this one -> [B, C, H/stride, W/stride]."""
+        return self.cell(self.before(before), self.last(last))
+
+
+class CellStack(nn.Module):
+    """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
+
+    def __init__(self, genotype: Genotype, num_classes: int, place: Place) -> None:
+        super().__init__()
+        width, layers = genotype.size("width"), genotype.size("layers")
+        normal, reduce = Graph.of(genotype, "normal"), Graph.of(genotype, "reduce")
+        self.reductions = sorted({layers // 3, 2 * layers // 3})
+        self.stem = nn.ModuleList([ConvNormAct(3, width, 3, 2), ConvNormAct(width, width, 3, 2)])
+        self.cells = nn.ModuleList()
+        c_in, halved = (width, width), True
+        channels = []
+        for layer in range(layers):
+            reducing = layer in self.reductions
+            width *= 2 if reducing else 1
+            cell = Cell(reduce if reducing else normal, width, 1 + reducing, place)
+            self.cells.append(Stage(cell, width, c_in, halved))
+            c_in, halved = (c_in[1], cell.channels), reducing
+            channels.append(cell.channels)
+        ends = [channels[layer] for layer in self.ends]
+        self.head = PyramidHead(ends, genotype.size("head"), num_classes)
+
+    @property
+    def ends(self) -> list[int]:
+        """The last layer of every scale, finest first."""
+        last = [layer - 1 for layer in self.reductions if layer > 0]
+        return [*last, len(self.cells) - 1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
+        before = self.stem[0](x)
+        last = self.stem[1](before)
+        maps = []
+        for stage in self.cells:
+            before, last = last, stage(before, last)
+            maps.append(last)
+        return self.head([maps[layer] for layer in self.ends])

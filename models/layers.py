@@ -1,0 +1,111 @@
+"""Layers that every network is made of.  All take and return [B, C, H, W].
+
+A stride of s turns a height of H into ceil(H / s) in every layer, for odd sizes too, so that
+whatever meets at a node has the same size.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def conv(
+    c_in: int, c_out: int, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> nn.Conv2d:
+    """A convolution without bias whose padding keeps the size (divided by ``stride``)."""
+    pad = dilation * (kernel - 1) // 2
+    return nn.Conv2d(c_in, c_out, kernel, stride, pad, dilation, groups, bias=False)
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution, batch norm, ReLU: [B, Cin, H, W] -> [B, Cout, H/stride, W/stride]."""
+
+    def __init__(
+        self, c_in: int, c_out: int, kernel: int = 1, stride: int = 1, dilation: int = 1
+    ) -> None:
+        super().__init__(
+            conv(c_in, c_out, kernel, stride, dilation),
+            nn.BatchNorm2d(c_out),
+            nn.ReLU(inplace=True),
+        )
+
+
+class ActConvNorm(nn.Sequential):
+    """ReLU, convolution, batch norm (the order of DARTS and Auto-DeepLab).
+
+    [B, Cin, H, W] -> [B, Cout, H/stride, W/stride].  The ReLU is not in place: a cell's output
+    is read by several others.
+    """
+
+    def __init__(
+        self, c_in: int, c_out: int, kernel: int = 1, stride: int = 1, dilation: int = 1
+    ) -> None:
+        super().__init__(
+            nn.ReLU(), conv(c_in, c_out, kernel, stride, dilation), nn.BatchNorm2d(c_out)
+        )
+
+
+class DepthwiseSeparable(nn.Sequential):
+    """ReLU, depthwise, pointwise, batch norm: [B, C, H, W] -> [B, C, H/stride, W/stride]."""
+
+    def __init__(self, channels: int, kernel: int, stride: int, dilation: int = 1) -> None:
+        super().__init__(
+            nn.ReLU(),
+            conv(channels, channels, kernel, stride, dilation, groups=channels),
+            conv(channels, channels),
+            nn.BatchNorm2d(channels),
+        )
+
+
+class SepConv(nn.Sequential):
+    """Two depthwise-separable convolutions, the first one strided (DARTS, section 3.1)."""
+
+    def __init__(self, channels: int, kernel: int, stride: int) -> None:
+        super().__init__(
+            DepthwiseSeparable(channels, kernel, stride), DepthwiseSeparable(channels, kernel, 1)
+        )
+
+
+class FactorizedReduce(nn.Module):
+    """Halve the size without losing every other pixel: [B, Cin, H, W] -> [B, Cout, H/2, W/2].
+
+    Two 1x1 convolutions of stride 2, the second on the map shifted by one pixel (DARTS).  An odd
+    size is padded by one row or column of zeros, where the original fails.
+    """
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.even = conv(c_in, c_out // 2, stride=2)
+        self.odd = conv(c_in, c_out - c_out // 2, stride=2)
+        self.norm = nn.BatchNorm2d(c_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, Cin, H, W] -> [B, Cout, H/2, W/2]."""
+        x = F.pad(x.relu(), (0, x.shape[3] % 2, 0, x.shape[2] % 2))
+        return self.norm(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], dim=1))
+
+
+class Zero(nn.Module):
+    """The absent edge: zeros at the output resolution."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H/stride, W/stride]."""
+        return torch.zeros_like(x[:, :, :: self.stride, :: self.stride])
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resize of [B, C, h, w] to the height and width of ``size``."""
+    if (x.shape[2], x.shape[3]) == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def spatial(x: Tensor) -> tuple[int, int]:
+    """The height and width of a [B, C, H, W]."""
+    return x.shape[2], x.shape[3]

@@ -1,0 +1,72 @@
+"""``build``: from a genotype to a network that reads pixels and writes logits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.cell import Place, concrete
+from models.families import FAMILIES
+from models.genotype import Genotype
+from models.layers import resize, spatial
+
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+class Network(nn.Module):
+    """Pixels in, logits out.  Normalisation lives here and nowhere else."""
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, genotype: Genotype, num_classes: int, body: nn.Module) -> None:
+        super().__init__()
+        self.genotype, self.num_classes, self.body = genotype, num_classes, body
+        self.register_buffer("pixel_mean", torch.tensor(PIXEL_MEAN).view(-1, 1, 1), False)
+        self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(-1, 1, 1), False)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] in 0..255 -> logits [B, K, H, W]."""
+        logits = self.body((pixels - self.pixel_mean) / self.pixel_std)
+        return resize(logits, spatial(pixels))
+
+
+class PixelsToLabels(nn.Module):
+    """What is shipped: uint8 pixels [B, H, W, 3] in, uint8 labels [B, H, W] out."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[B, H, W, 3] -> [B, H, W].  The cast comes first: TensorRT refuses to permute uint8."""
+        logits = self.network(pixels.float().permute(0, 3, 1, 2))
+        return logits.argmax(1).to(torch.uint8)
+
+
+def build(genotype: Genotype, num_classes: int, *, place: Place = concrete) -> Network:
+    """The network that ``genotype`` describes, with fresh weights.
+
+    ``ValueError`` names the key of the genotype that its family cannot use.
+    """
+    if genotype.family not in FAMILIES:
+        raise ValueError(
+            f"unknown family {genotype.family!r}; choose from {', '.join(sorted(FAMILIES))}"
+        )
+    return Network(genotype, num_classes, FAMILIES[genotype.family](genotype, num_classes, place))
+
+
+def parameters(network: nn.Module) -> int:
+    """How many numbers are learned."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def macs(network: nn.Module, size: tuple[int, int]) -> int:
+    """Multiply-adds of one image of ``size`` (height, width), counted by torch."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        network(torch.zeros(1, 3, *size))
+    return counter.get_total_flops() // 2

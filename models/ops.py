@@ -1,0 +1,36 @@
+"""The op vocabulary: every name that may stand on an edge of a genotype."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from models.layers import ActConvNorm, DepthwiseSeparable, FactorizedReduce, SepConv, Zero
+
+OpFactory = Callable[[int, int], nn.Module]
+"""``(channels, stride) -> module``, [B, C, H, W] -> [B, C, H/stride, W/stride]."""
+
+POOLS = ("max_pool_3x3", "avg_pool_3x3")
+
+OPS: dict[str, OpFactory] = {
+    "none": lambda c, s: Zero(s),
+    "connect": lambda c, s: nn.Identity(),
+    "skip_connect": lambda c, s: nn.Identity() if s == 1 else FactorizedReduce(c, c),
+    "max_pool_3x3": lambda c, s: nn.MaxPool2d(3, s, 1),
+    "avg_pool_3x3": lambda c, s: nn.AvgPool2d(3, s, 1, count_include_pad=False),
+    "sep_conv_3x3": lambda c, s: SepConv(c, 3, s),
+    "sep_conv_5x5": lambda c, s: SepConv(c, 5, s),
+    "dil_conv_3x3": lambda c, s: DepthwiseSeparable(c, 3, s, dilation=2),
+    "dil_conv_5x5": lambda c, s: DepthwiseSeparable(c, 5, s, dilation=2),
+    "atrous_conv_3x3": lambda c, s: ActConvNorm(c, c, 3, s, dilation=2),
+    "atrous_conv_5x5": lambda c, s: ActConvNorm(c, c, 5, s, dilation=2),
+}
+"""``connect`` joins two nodes and computes nothing: it marks the edges of a path."""
+
+
+def make_op(name: str, channels: int, stride: int = 1) -> nn.Module:
+    """The module that ``name`` stands for; ``ValueError`` lists the vocabulary."""
+    if name not in OPS:
+        raise ValueError(f"unknown op {name!r}; the vocabulary is {', '.join(OPS)}")
+    return OPS[name](channels, stride)

@@ -1,0 +1,71 @@
+"""A network on disk: its genotype in ``network.json``, its numbers in ``weights.safetensors``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from files import replacing, write_text
+from models.genotype import Genotype
+from models.network import Network, build
+
+NETWORK = "network.json"
+WEIGHTS = "weights.safetensors"
+
+
+def save(network: Network, folder: Path) -> None:
+    """Write both files of ``network`` into ``folder``."""
+    document = {
+        "genotype": json.loads(network.genotype.to_json()),
+        "num_classes": network.num_classes,
+    }
+    write_text(folder / NETWORK, json.dumps(document, indent=2, sort_keys=True) + "\n")
+    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    with replacing(folder / WEIGHTS) as part:
+        save_file(tensors, part)
+
+
+def load(folder: Path) -> Network:
+    """The network that ``folder`` holds, in evaluation mode; ``ValueError`` names what is wrong."""
+    network = load_network(folder / NETWORK)
+    load_weights(network, folder / WEIGHTS)
+    return network.eval()
+
+
+def load_network(path: Path) -> Network:
+    """The network of ``network.json`` with fresh weights."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        classes = raw["num_classes"] if isinstance(raw, dict) and set(raw) == KEYS else None
+        if type(classes) is not int or not 1 <= classes <= 255:
+            raise ValueError("it must hold a genotype and num_classes from 1 to 255")
+        return build(Genotype.from_document(raw["genotype"]), classes)
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist: run 'segnas train' first") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} does not describe a network: {error}") from None
+
+
+def load_weights(network: Network, path: Path) -> None:
+    """Fill ``network`` from ``path``; ``ValueError`` names the layer that does not fit."""
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist: run 'segnas train' first")
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{path} is not a safetensors file: {error}") from None
+    expected = network.state_dict()
+    for name in sorted({*expected, *tensors}):
+        if name not in tensors or name not in expected:
+            where = "missing from" if name not in tensors else "not wanted, but in"
+            raise ValueError(f"layer {name} is {where} {path}: it belongs to another network")
+        have, want = list(tensors[name].shape), list(expected[name].shape)
+        if have != want:
+            raise ValueError(f"layer {name} of {path} has shape {have}; the network needs {want}")
+    network.load_state_dict(tensors)
+
+
+KEYS = {"genotype", "num_classes"}
