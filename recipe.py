@@ -1,0 +1,254 @@
+"""The recipe: what one YAML may say.  Unknown keys are refused, every default is visible here."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+SystemName = Literal["darts", "auto_deeplab"]
+DataName = Literal["streets", "camvid", "folder"]
+RuntimeName = Literal["onnxruntime", "torch"]
+Pixels = Annotated[int, Field(ge=32, le=8192)]
+HeightWidth = tuple[Pixels, Pixels]
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0)]
+
+
+class Strict(BaseModel):
+    """A section of the recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Data(Strict):
+    """The images: a data set, where it lies, and the size the network works at."""
+
+    name: DataName = "streets"
+    root: Path | None = None
+    """The folder of ``camvid`` or ``folder``; ``streets`` is drawn and needs none."""
+    size: HeightWidth = (192, 256)
+    """Height and width of what the network is scored at and the engine reads."""
+    train: Positive = 240
+    """``streets``: how many images are drawn to train on."""
+    val: Positive = 40
+    """``streets``: how many images are drawn to validate on."""
+    images: str = "images"
+    """``folder``: the folder of images below ``root``."""
+    masks: str = "masks"
+    """``folder``: the folder of masks, one PNG of class numbers for each image."""
+    val_images: str | None = None
+    """``folder``: images to validate on; without it every fifth image is held out."""
+    val_masks: str | None = None
+    classes: tuple[str, ...] | None = None
+    """``folder``: the class names in the order of their numbers, or a ``classes.txt`` in ``root``."""
+    ignore: Annotated[int, Field(ge=0, le=255)] = 255
+    """``folder``: the label that is no class."""
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
+    """Processes that prepare batches; 0 prepares them in the training process."""
+
+    @model_validator(mode="after")
+    def has_root(self) -> Self:
+        if self.name != "streets" and self.root is None:
+            raise ValueError(f"data.root is needed: the folder that holds {self.name}")
+        return self
+
+
+class Search(Strict):
+    """The search: how large the supernet is and how long it is trained."""
+
+    epochs: Positive = 8
+    warmup: Annotated[int, Field(ge=0)] = 3
+    """Epochs in which only the weights learn and the architecture waits."""
+    batch: Annotated[int, Field(ge=2)] = 8
+    size: HeightWidth | None = None
+    """Height and width the images are reduced to; ``data.size`` if absent."""
+    crop: HeightWidth | None = None
+    """Height and width of a random crop; ``search.size`` if absent."""
+    layers: Annotated[int, Field(ge=1, le=32)] = 5
+    """Cells on the way from the stem to the head."""
+    nodes: Annotated[int, Field(ge=1, le=8)] = 3
+    """Inner nodes of a cell."""
+    sizes: Mapping[str, Positive] = {"width": 4}
+    """Sizes of the supernet, as in a genotype: ``width`` is channels of an inner node."""
+    lr: Rate = 0.025
+    arch_lr: Rate = 3e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 3e-4
+    arch_weight_decay: Annotated[float, Field(ge=0)] = 1e-3
+
+    @model_validator(mode="after")
+    def leaves_time_to_search(self) -> Self:
+        if self.warmup >= self.epochs:
+            raise ValueError("search.warmup must be below search.epochs, or nothing is searched")
+        return self
+
+
+class Train(Strict):
+    """Training the found network from scratch: AdamW on a one-cycle schedule."""
+
+    epochs: Positive = 30
+    batch: Annotated[int, Field(ge=2)] = 8
+    crop: HeightWidth | None = None
+    """Height and width of a random crop; ``data.size`` if absent."""
+    sizes: Mapping[str, Positive] = {}
+    """Sizes of the final network that differ from the supernet's."""
+    lr: Rate = 4e-3
+    """The highest learning rate of the cycle."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    scale: tuple[Rate, Rate] = (0.75, 1.5)
+    """The range from which an image's zoom is drawn."""
+    colour: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """How far brightness, contrast and saturation may move, as a share."""
+    validate_every: Positive = 5
+    """Epochs between two validations; the last epoch is always validated."""
+
+
+class Export(Strict):
+    """What is shipped."""
+
+    size: HeightWidth | None = None
+    """Height and width the engine reads; ``data.size`` if absent."""
+    examples: Annotated[int, Field(ge=1, le=16)] = 4
+    """Validation images that the gate compares on and the page offers."""
+
+
+class Bench(Strict):
+    """What is measured."""
+
+    threads: tuple[Positive, ...] = (1, 2)
+    iterations: Positive = 40
+    warmup: Annotated[int, Field(ge=0)] = 5
+
+
+class Compute(Strict):
+    """What the search and the training run on."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """The precision of the arithmetic; weights are always stored in fp32."""
+    threads: Annotated[int, Field(ge=0, le=256)] = 0
+    """CPU threads; 0 takes one for each core."""
+
+
+class Recipe(Strict):
+    """One YAML file, one result."""
+
+    system: SystemName
+    out: Path
+    """The run's folder."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    data: Data = Data()
+    search: Search = Search()
+    train: Train = Train()
+    export: Export = Export()
+    bench: Bench = Bench()
+    compute: Compute = Compute()
+
+    @classmethod
+    def load(cls, path: Path, overrides: Iterable[str] = ()) -> Self:
+        """Read a recipe and change it by ``overrides``, each ``section.key=value``.
+
+        ``ValueError`` names the file, the key and the remedy.
+        """
+        document = read_yaml(path)
+        for override in overrides:
+            apply_override(document, override)
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            raise ValueError(f"{path}: {explain(error, cls)}") from None
+
+    def document(self) -> dict[str, Any]:
+        """The recipe as plain JSON values, every default filled in."""
+        return json.loads(self.model_dump_json())
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.document(), sort_keys=False)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path} does not exist: name a recipe, such as those in recipes/"
+        ) from None
+    except IsADirectoryError:
+        raise ValueError(f"{path} is a folder: name the recipe's YAML file") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file: a recipe is YAML in UTF-8") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise ValueError(f"{path} is not a recipe: it must be a mapping such as 'system: darts'")
+    return document
+
+
+def apply_override(document: dict[str, Any], override: str) -> None:
+    """Set ``section.key=value`` in ``document``; the value is YAML."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ValueError(f"--set {override}: write it as key=value, such as train.epochs=10")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ValueError(f"--set {override}: the value is not YAML; quote it") from None
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = document.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise ValueError(f"--set {override}: {section} is not a section of the recipe")
+        document = inner
+    document[last] = value
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first error of a validation in one sentence, with a near key for an unknown one."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        *sections, last = (str(part) for part in first["loc"])
+        known = list(keys(model, sections))
+        near = difflib.get_close_matches(last, known, n=1)
+        advice = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
+        return f"unknown key {where!r}; {advice}"
+    if first["type"] == "missing":
+        return f"key {where!r} is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    return (
+        f"{where}: {message}, not {first['input']!r}"
+        if where and not isinstance(first["input"], dict)
+        else message
+    )
+
+
+def keys(model: type[BaseModel], sections: Iterable[str]) -> Iterator[str]:
+    """The keys of the section that ``sections`` lead to."""
+    for section in sections:
+        inner = model.model_fields[section].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return
+        model = inner
+    yield from model.model_fields
+
+
+def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        inner = flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else None
+        flat.update({f"{prefix}{key}": value} if inner is None else inner)
+    return flat
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What changed between two documents, such as ``train.epochs: 10 -> 20``."""
+    old, new = flatten(before), flatten(now)
+    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+    return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in changed]

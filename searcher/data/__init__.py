@@ -1,0 +1,54 @@
+"""Data sets: labelled images in splits, all with the same face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+IGNORE = 255
+"""The label of pixels that are no class: they teach nothing and are not scored."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image and its labels: uint8 [H, W, 3] and uint8 [H, W]."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Named samples; ``read`` makes the sample of one name."""
+
+    names: Sequence[str]
+    read: Callable[[str], Sample]
+    fingerprint: str
+    """Changes when the files behind the split do."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.read(self.names[index])
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Classes and the splits ``train`` and ``val``.  Class ``i`` is drawn in ``palette[i]``."""
+
+    name: str
+    licence: str
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, int, int], ...]
+    splits: Mapping[str, Split]
+
+    def split(self, name: str) -> Split:
+        """The split called ``name``; ``ValueError`` lists what there is."""
+        if name not in self.splits:
+            have = ", ".join(self.splits)
+            raise ValueError(f"data set {self.name} has no split {name!r}; it has {have}")
+        return self.splits[name]

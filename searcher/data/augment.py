@@ -1,0 +1,101 @@
+"""From a sample to a training example: zoom, crop, flip and colour, all drawn from one generator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from images import resize, resize_labels
+from searcher.data import IGNORE, Sample
+
+
+@dataclass(frozen=True)
+class Resized:
+    """Bring a sample to one size and change nothing else: what validation sees."""
+
+    size: tuple[int, int]
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """[H, W] -> [*size]."""
+        if sample.labels.shape == self.size:
+            return sample
+        return Sample(resize(sample.pixels, self.size), resize_labels(sample.labels, self.size))
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """A random window of the image at a random zoom, perhaps mirrored, in other colours.
+
+    ``size`` is what the whole image has at zoom 1, ``crop`` what comes out.  Where the window
+    leaves the image there is grey that is labelled ``IGNORE``, never class 0.
+    """
+
+    size: tuple[int, int]
+    crop: tuple[int, int]
+    scale: tuple[float, float] = (0.75, 1.5)
+    colour: float = 0.2
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """[H, W] -> [*crop]."""
+        zoom = float(np.exp(rng.uniform(*np.log(self.scale))))
+        box = self.window(sample.labels.shape, zoom, rng)
+        pixels = jitter(look(sample.pixels, box, self.crop), self.colour, rng)
+        labels = look(sample.labels, box, self.crop)
+        if rng.random() < 0.5:
+            pixels, labels = pixels[:, ::-1], labels[:, ::-1]
+        return Sample(np.ascontiguousarray(pixels), np.ascontiguousarray(labels))
+
+    def window(
+        self, shape: tuple[int, ...], zoom: float, rng: np.random.Generator
+    ) -> tuple[float, float, float, float]:
+        """Left, upper, right and lower edge, in pixels of the original image."""
+        edges = []
+        for axis in (1, 0):
+            length = self.crop[axis] / (self.size[axis] * zoom) * shape[axis]
+            start = rng.uniform(min(0.0, shape[axis] - length), max(0.0, shape[axis] - length))
+            edges.append((start, start + length))
+        (left, right), (upper, lower) = edges
+        return left, upper, right, lower
+
+
+def look(
+    array: NDArray[np.uint8], box: tuple[float, float, float, float], size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """What ``box`` shows, at ``size``: pixels (3 axes) interpolated, labels (2 axes) picked."""
+    inside, target = clip(box, array.shape, size)
+    colour = array.ndim == 3
+    method = Image.Resampling.BILINEAR if colour else Image.Resampling.NEAREST
+    left, upper, right, lower = target
+    part = Image.fromarray(array).resize((right - left, lower - upper), method, box=inside)
+    out = np.full((*size, *array.shape[2:]), 124 if colour else IGNORE, np.uint8)
+    out[upper:lower, left:right] = np.asarray(part)
+    return out
+
+
+def clip(
+    box: tuple[float, float, float, float], shape: tuple[int, ...], size: tuple[int, int]
+) -> tuple[tuple[float, float, float, float], tuple[int, int, int, int]]:
+    """The part of ``box`` inside the image, and where in the output it lands."""
+    left, upper, right, lower = box
+    inside = (max(left, 0.0), max(upper, 0.0), min(right, shape[1]), min(lower, shape[0]))
+    x, y = size[1] / (right - left), size[0] / (lower - upper)
+    target = (
+        round((inside[0] - left) * x),
+        round((inside[1] - upper) * y),
+        max(round((inside[2] - left) * x), 1),
+        max(round((inside[3] - upper) * y), 1),
+    )
+    return inside, target
+
+
+def jitter(pixels: NDArray[np.uint8], amount: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Change saturation, contrast and brightness by factors within 1 +- ``amount``."""
+    saturation, contrast, brightness = rng.uniform(1 - amount, 1 + amount, 3).astype(np.float32)
+    x = pixels.astype(np.float32)
+    grey = x @ np.array([0.299, 0.587, 0.114], np.float32)
+    x = grey[..., None] + saturation * (x - grey[..., None])
+    x = (grey.mean() + contrast * (x - grey.mean())) * brightness
+    return x.clip(0, 255).astype(np.uint8)

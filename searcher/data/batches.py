@@ -1,0 +1,88 @@
+"""Batches of a split: the same for a seed and an epoch, whatever was drawn before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from searcher.data import Sample, Split
+
+Batch = tuple[Tensor, Tensor]
+"""Pixels [B, 3, H, W], float in 0..255 and channels last in memory; labels [B, H, W], int64."""
+
+Transform = Callable[[Sample, np.random.Generator], Sample]
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Call it with an epoch to iterate over that epoch's batches; ``len`` counts them.
+
+    Sample ``i`` of epoch ``e`` is augmented by a generator seeded with (seed, e, i), so that
+    neither workers nor a restart change what is seen.
+    """
+
+    split: Split
+    transform: Transform
+    batch: int
+    seed: int
+    shuffle: bool = True
+    workers: int = 0
+
+    def __len__(self) -> int:
+        count, rest = divmod(len(self.split), self.batch)
+        return count + (rest > 0 and (not self.shuffle or count == 0))
+
+    def __call__(self, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch; a shuffled epoch drops what does not fill a batch."""
+        order = np.arange(len(self.split))
+        if self.shuffle:
+            np.random.default_rng((self.seed, epoch)).shuffle(order)
+        examples = Examples(self, epoch)
+        rows = [order[i * self.batch : (i + 1) * self.batch].tolist() for i in range(len(self))]
+        loader = DataLoader(examples, batch_sampler=rows, num_workers=self.workers)
+        for pixels, labels in loader:
+            yield pixels.permute(0, 3, 1, 2).float(), labels.long()
+
+
+@dataclass(frozen=True)
+class Examples(Dataset[tuple[Tensor, Tensor]]):
+    """The transformed samples of one epoch."""
+
+    batches: Batches
+    epoch: int
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        rng = np.random.default_rng((self.batches.seed, self.epoch, index))
+        sample = self.batches.transform(self.batches.split[index], rng)
+        return torch.from_numpy(sample.pixels), torch.from_numpy(sample.labels)
+
+
+def halves(split: Split, seed: int) -> tuple[Split, Split]:
+    """Two disjoint halves of a split, drawn by ``seed``: one for weights, one for architecture."""
+    order = np.random.default_rng(seed).permutation(len(split))
+    return subset(split, order[::2]), subset(split, order[1::2])
+
+
+def subset(split: Split, order: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Split:
+    """Some samples of a split, in its own order."""
+    return Split([split.names[i] for i in sorted(order.tolist())], split.read, split.fingerprint)
+
+
+def kept(split: Split, limit: int = 2 << 30) -> Split:
+    """Read every sample once, so that a bad file is named before the first step.
+
+    Samples are kept in memory up to ``limit`` bytes; those beyond it are read again when needed.
+    """
+    memory: dict[str, Sample] = {}
+    used = 0
+    for name in split.names:
+        sample = split.read(name)
+        used += sample.pixels.nbytes + sample.labels.nbytes
+        if used <= limit:
+            memory[name] = sample
+    return Split(split.names, lambda name: memory.get(name) or split.read(name), split.fingerprint)

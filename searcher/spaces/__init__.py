@@ -1,0 +1,59 @@
+"""Search spaces: one small file a paper."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from models.cell import MIXED
+from models.genotype import Edge, Genotype
+
+
+class SearchSpace(Protocol):
+    """What may be chosen.  It knows nothing of how it is searched."""
+
+    @property
+    def ops(self) -> Mapping[str, tuple[str, ...]]:
+        """The candidates on the edges of each graph."""
+
+    def sample(self, rng: random.Random) -> Genotype:
+        """A randomly drawn architecture."""
+
+    def complete(self) -> Genotype:
+        """Every edge there is: the skeleton of the supernet."""
+
+    def discretize(self, weights: Mapping[str, Tensor]) -> Genotype:
+        """The architecture that the mixture ``weights`` ([edges, ops] a graph) prefer."""
+
+
+def all_edges(nodes: int) -> tuple[Edge, ...]:
+    """Every edge of a cell with two inputs and ``nodes`` inner nodes, by target, then source."""
+    return tuple(Edge(src, dst, MIXED) for dst in range(2, nodes + 2) for src in range(dst))
+
+
+def strongest(
+    edges: tuple[Edge, ...], weights: Tensor, ops: tuple[str, ...], keep: int = 2
+) -> tuple[Edge, ...]:
+    """For each node the ``keep`` edges of highest weight, each with its best op.
+
+    ``weights`` [edges, ops] are softmaxed; ``none`` counts neither for the rank of an edge nor as
+    its op (DARTS, section 2.4).  Of equal weights the earlier edge and op win.
+    """
+    real = [i for i, op in enumerate(ops) if op != "none"]
+    value, index = weights.detach()[:, real].max(dim=1)
+    chosen: list[Edge] = []
+    for dst in sorted({edge.dst for edge in edges}):
+        rows = [i for i, edge in enumerate(edges) if edge.dst == dst]
+        for i in sorted(rows, key=lambda row: -float(value[row]))[:keep]:
+            chosen.append(Edge(edges[i].src, dst, ops[real[int(index[i])]]))
+    return tuple(sorted(chosen, key=lambda e: (e.dst, e.src)))
+
+
+def draw(edges: tuple[Edge, ...], ops: tuple[str, ...], rng: random.Random) -> tuple[Edge, ...]:
+    """A random cell: :func:`strongest` of random weights."""
+    generator = torch.Generator().manual_seed(rng.getrandbits(32))
+    return strongest(edges, torch.rand(len(edges), len(ops), generator=generator), ops)

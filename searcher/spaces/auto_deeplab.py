@@ -1,0 +1,83 @@
+"""Auto-DeepLab (Liu et al., CVPR 2019): one cell, and a path through four resolutions."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from models.cell import MIXED
+from models.families.trellis import LEVELS, layer
+from models.genotype import Edge, Genotype, Size
+from searcher.relaxations import PathSoftmax
+from searcher.spaces import all_edges, draw, strongest
+
+OPS = (
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "atrous_conv_3x3",
+    "atrous_conv_5x5",
+)
+"""Section 3.1; the atrous convolutions are full ones, as in the released network."""
+
+PATH = ("connect",)
+"""The one candidate of a path's edge: its weight is the paper's beta."""
+
+
+class AutoDeepLab:
+    """A cell of ``nodes`` inner nodes (the paper's blocks), and a trellis of ``layers`` layers."""
+
+    ops: Mapping[str, tuple[str, ...]] = {"cell": OPS, "path": PATH}
+
+    def __init__(self, layers: int, nodes: int, sizes: Mapping[str, Size]) -> None:
+        self.layers, self.sizes = layers, sizes
+        self.edges = all_edges(nodes)
+        self.path = trellis_edges(layers)
+
+    def complete(self) -> Genotype:
+        return self.genotype(self.edges, self.path)
+
+    def sample(self, rng: random.Random) -> Genotype:
+        """A random cell, and the best path of random transition weights."""
+        logits = torch.tensor([[rng.gauss(0, 1)] for _ in self.path])
+        weights = PathSoftmax(self.path).outgoing(logits)
+        return self.genotype(draw(self.edges, OPS, rng), self.viterbi(weights))
+
+    def discretize(self, weights: Mapping[str, Tensor]) -> Genotype:
+        cell = strongest(self.edges, weights["cell"], OPS)
+        return self.genotype(cell, self.viterbi(weights["path"]))
+
+    def viterbi(self, weights: Tensor) -> tuple[Edge, ...]:
+        """The path of greatest probability (section 3.3).
+
+        ``weights`` [edges, 1] are the outgoing transition probabilities of every node.  Of equal
+        paths the one that arrives from, and ends at, the finer resolution wins.
+        """
+        best: dict[int, tuple[float, tuple[Edge, ...]]] = {0: (0.0, ())}
+        for edge, weight in zip(self.path, weights.detach().flatten().tolist(), strict=True):
+            score, path = best[edge.src]
+            score += math.log(weight) if weight > 0 else -math.inf
+            if edge.dst not in best or score > best[edge.dst][0]:
+                best[edge.dst] = score, (*path, Edge(edge.src, edge.dst, *PATH))
+        ends = [node for node in sorted(best) if layer(node) == self.layers]
+        return best[max(ends, key=lambda node: best[node][0])][1]
+
+    def genotype(self, cell: tuple[Edge, ...], path: tuple[Edge, ...]) -> Genotype:
+        return Genotype("trellis", {"cell": cell, "path": path}, self.sizes)
+
+
+def trellis_edges(layers: int) -> tuple[Edge, ...]:
+    """Every transition of the trellis (figure 1), by layer, then source, then target."""
+    return tuple(
+        Edge(i * LEVELS + a, (i + 1) * LEVELS + b, MIXED)
+        for i in range(layers)
+        for a in range(min(i, LEVELS - 1) + 1)
+        for b in range(max(a - 1, 0), min(a + 1, LEVELS - 1) + 1)
+    )

@@ -1,0 +1,50 @@
+"""DARTS (Liu et al., ICLR 2019): a normal and a reduction cell, shared by all layers.
+
+With the segmentation head of the ``cell_stack`` family; the paper classifies.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from models.genotype import Edge, Genotype, Size
+from searcher.spaces import all_edges, draw, strongest
+
+OPS = (
+    "none",
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+)
+"""The order is that of the columns of alpha (section 3.1)."""
+
+
+class Darts:
+    """Two cells of ``nodes`` inner nodes, each node reading two earlier ones."""
+
+    ops: Mapping[str, tuple[str, ...]] = {"normal": OPS, "reduce": OPS}
+
+    def __init__(self, layers: int, nodes: int, sizes: Mapping[str, Size]) -> None:
+        self.edges = all_edges(nodes)
+        self.sizes = {**sizes, "layers": layers}
+
+    def complete(self) -> Genotype:
+        return self.genotype(dict.fromkeys(self.ops, self.edges))
+
+    def sample(self, rng: random.Random) -> Genotype:
+        return self.genotype({n: draw(self.edges, ops, rng) for n, ops in self.ops.items()})
+
+    def discretize(self, weights: Mapping[str, Tensor]) -> Genotype:
+        return self.genotype(
+            {n: strongest(self.edges, weights[n], ops) for n, ops in self.ops.items()}
+        )
+
+    def genotype(self, graphs: Mapping[str, tuple[Edge, ...]]) -> Genotype:
+        return Genotype("cell_stack", graphs, self.sizes)

@@ -1,0 +1,65 @@
+"""The task: the data a search or a training works on, and how a network is scored on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from searcher.data import IGNORE
+from searcher.data.batches import Batch, Batches
+from searcher.metrics import Confusion
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned from and on which device: ``train`` for weights, ``arch`` for architecture.
+
+    ``arch`` is the other half of the training images during a search, and empty after it.
+    """
+
+    num_classes: int
+    fabric: Fabric
+    train: Batches
+    val: Batches
+    arch: Batches | None = None
+
+    def ready(self, batches: Batches, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch, on the task's device."""
+        for pixels, labels in batches(epoch):
+            yield self.fabric.to_device(pixels), self.fabric.to_device(labels)
+
+    def place(self, network: nn.Module) -> None:
+        """Move a network to the task's device, its weights channels last like the images."""
+        network.to(self.fabric.device)
+        network.to(memory_format=torch.channels_last)
+
+    def logits(self, network: nn.Module, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] -> float32 [B, K, H, W], computed in the task's precision."""
+        with self.fabric.autocast():
+            return network(pixels).float()
+
+    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
+        """Mean cross-entropy over the labelled pixels; ``ValueError`` where it is not finite."""
+        pixels, labels = batch
+        loss = F.cross_entropy(self.logits(network, pixels), labels, ignore_index=IGNORE)
+        if not math.isfinite(loss.item()):
+            raise ValueError(
+                "the loss is no longer a number: lower the learning rate and run the command "
+                "again; it goes on from the last checkpoint"
+            )
+        return loss
+
+    @torch.no_grad()
+    def score(self, network: nn.Module) -> Confusion:
+        """The confusion matrix over the validation split."""
+        network.eval()
+        confusion = Confusion(self.num_classes)
+        for pixels, labels in self.ready(self.val, 0):
+            confusion.add(self.logits(network, pixels).argmax(1), labels)
+        return confusion
