@@ -1,0 +1,86 @@
+"""A run's folder: one owner at a time, and for each stage what it was made from."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from files import sha256, write_text
+from recipe import differences
+
+LOCK = ".lock"
+STAGE = "stage.json"
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for this process; ``ValueError`` names the process that holds it.
+
+    The lock is the operating system's: it goes with the process, however that ends.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("a+")
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written ({error.strerror}): choose another") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise ValueError(
+                f"{folder} is in use by {lock.read().strip() or 'another run'}: wait for it, "
+                f"stop it, or choose another folder with --set out=DIR"
+            ) from None
+        lock.truncate(0)
+        command = " ".join(["segnas", *sys.argv[1:]])
+        lock.write(f"process {os.getpid()} ({command}) since {time.strftime('%F %T')}\n")
+        lock.flush()
+        yield
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run: its folder, and the ``key`` of everything its result depends on."""
+
+    folder: Path
+    key: Mapping[str, Any]
+
+    def record(self) -> dict[str, Any] | None:
+        """What the finished stage left, or None."""
+        path = self.folder / STAGE
+        return json.loads(path.read_text("utf-8")) if path.is_file() else None
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage is finished, its key is the same and its files are as it left them."""
+        record = self.record()
+        return record is not None and record["key"] == self.key and self.intact(record["files"])
+
+    def intact(self, files: Mapping[str, str]) -> bool:
+        paths = {self.folder / name: digest for name, digest in files.items()}
+        return all(path.is_file() and sha256(path) == digest for path, digest in paths.items())
+
+    def refuse_changes(self) -> None:
+        """``ValueError`` where the stage was finished with another key: it was costly."""
+        record = self.record()
+        changed = differences(record["key"], self.key) if record else []
+        if changed:
+            raise ValueError(
+                f"{self.folder} was made with other settings ({'; '.join(changed)}): put them "
+                f"back, choose another folder with --set out=DIR, or delete {self.folder}"
+            )
+
+    def finish(self, *files: str) -> None:
+        """Note that the stage is done and what its files are."""
+        digests = {name: sha256(self.folder / name) for name in files}
+        document = {"key": self.key, "files": digests}
+        write_text(self.folder / STAGE, json.dumps(document, indent=2) + "\n")

@@ -1,0 +1,133 @@
+"""Pictures of what was found and of how it went: ``architecture.png`` and ``history.png``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch
+
+from files import replacing
+from models.families.trellis import LEVELS, layer, level
+from models.genotype import Edge, Genotype
+
+INK, FAINT, ACCENT = "#1f2933", "#cbd2d9", "#d64545"
+COLOURS = {
+    "skip": "#e4e7eb",
+    "max": "#f7d070",
+    "avg": "#f9e3a2",
+    "sep": "#9fd8cb",
+    "dil": "#a3bffa",
+    "atrous": "#a3bffa",
+}
+"""The colour of an op by the first part of its name."""
+
+Point = tuple[float, float]
+
+
+def draw_architecture(genotype: Genotype, path: Path) -> None:
+    """One panel for each cell of a genotype, and one for its way through the trellis."""
+    names = sorted(genotype.graphs, key=lambda name: name == "path")
+    heights = [2.2 if name == "path" else 1 + panel_height(genotype, name) for name in names]
+    figure = Figure(figsize=(11, sum(heights)), layout="constrained")
+    grid = figure.add_gridspec(len(names), 1, height_ratios=heights)
+    for row, name in enumerate(names):
+        axes = figure.add_subplot(grid[row])
+        draw = draw_path if name == "path" else draw_cell
+        draw(axes, genotype.graphs[name])
+        axes.set_title(name, loc="left", color=INK, fontweight="bold")
+    save(figure, path)
+
+
+def panel_height(genotype: Genotype, name: str) -> float:
+    """Inches for a cell: each inner node needs a step of the staircase."""
+    return 0.62 * len({edge.dst for edge in genotype.graphs[name]})
+
+
+def draw_cell(axes: Axes, edges: Sequence[Edge]) -> None:
+    """A staircase of nodes: each with its ops to its left, all joined on the right."""
+    inner = sorted({edge.dst for edge in edges})
+    places = {0: (0.0, 0.4), 1: (0.0, -0.9)} | {n: (4.0 * i + 5, -1.3 * i) for i, n in enumerate(inner)}
+    labels = {0: "cell\nl-2", 1: "cell\nl-1"}
+    right = (4.0 * len(inner) + 5, -0.65 * (len(inner) - 1))
+    for node in inner:
+        arriving = [edge for edge in edges if edge.dst == node]
+        for k, edge in enumerate(arriving):
+            x, y = places[node]
+            box = (x - 1.9, y + 0.6 * ((len(arriving) - 1) / 2 - k))
+            arrow(axes, places[edge.src], (box[0] - 0.95, box[1]), FAINT)
+            arrow(axes, (box[0] + 0.9, box[1]), (x - 0.3, y), INK)
+            boxed(axes, box, edge.op.replace("_", " "), colour_of(edge.op))
+        arrow(axes, places[node], (right[0] - 0.5, right[1]), FAINT)
+    for node, place in places.items():
+        boxed(axes, place, labels.get(node, str(node)), "white", round_box=True)
+    boxed(axes, right, "concat", "white")
+    finish(axes, (-1, right[0] + 1), (-1.3 * len(inner) + 0.4, 1.0))
+
+
+def draw_path(axes: Axes, edges: Sequence[Edge]) -> None:
+    """The trellis of layers and resolutions, with the way that was found."""
+    last = max(layer(edge.dst) for edge in edges)
+    for i in range(last):
+        for a in range(min(i, LEVELS - 1) + 1):
+            for b in range(max(a - 1, 0), min(a + 1, LEVELS - 1) + 1):
+                axes.plot([i, i + 1], [-a, -b], color=FAINT, lw=1, zorder=1)
+    for edge in edges:
+        x, y = [layer(edge.src), layer(edge.dst)], [-level(edge.src), -level(edge.dst)]
+        axes.plot(x, y, color=ACCENT, lw=3, zorder=2)
+    for node in {0, *(edge.dst for edge in edges)}:
+        axes.plot(layer(node), -level(node), "o", color=ACCENT, ms=9, zorder=3)
+    for k in range(LEVELS):
+        axes.text(-0.35, -k, f"1/{4 * 2**k}", ha="right", va="center", color=INK)
+    for i in range(last + 1):
+        name = "stem" if i == 0 else f"layer {i}"
+        axes.text(i, -LEVELS + 0.35, name, ha="center", va="top", color=INK)
+    finish(axes, (-0.8, last + 0.4), (-LEVELS, 0.4))
+
+
+def boxed(axes: Axes, at: Point, text: str, colour: str, round_box: bool = False) -> None:
+    """Text in a box."""
+    style = "circle,pad=0.3" if round_box else "round,pad=0.35"
+    box = {"boxstyle": style, "facecolor": colour, "edgecolor": INK, "linewidth": 0.8}
+    axes.text(*at, text, ha="center", va="center", fontsize=8, color=INK, bbox=box, zorder=3)
+
+
+def arrow(axes: Axes, start: Point, end: Point, colour: str) -> None:
+    style = "-|>,head_length=3,head_width=1.6"
+    axes.add_patch(FancyArrowPatch(start, end, arrowstyle=style, color=colour, lw=1.2, zorder=1))
+
+
+def colour_of(op: str) -> str:
+    return COLOURS.get(op.split("_")[0], "white")
+
+
+def finish(axes: Axes, x: Point, y: Point) -> None:
+    axes.set_xlim(*x)
+    axes.set_ylim(*y)
+    axes.set_axis_off()
+
+
+def draw_history(log: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Every number of a log over its epochs or steps, a panel each; gaps are joined."""
+    clock = "epoch" if "epoch" in log[0] else "step"
+    names = [n for n in dict.fromkeys(key for line in log for key in line) if n != clock]
+    names = [n for n in names if isinstance(next(x[n] for x in log if n in x), float)]
+    figure = Figure(figsize=(4.2 * len(names), 3), layout="constrained")
+    for i, name in enumerate(names):
+        points = [(line[clock], line[name]) for line in log if name in line]
+        axes = figure.add_subplot(1, len(names), i + 1)
+        axes.plot(*zip(*points, strict=True), color=ACCENT, marker="o", ms=3)
+        axes.set_title(name.replace("_", " "), loc="left", color=INK)
+        axes.set_xlabel(clock)
+        axes.grid(color=FAINT, lw=0.5)
+        axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG, the same bytes for the same picture."""
+    with replacing(path) as part:
+        FigureCanvasAgg(figure).print_png(part, metadata={"Software": None}, pil_kwargs={})
