@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from gradio.processing_utils import save_bytes_to_cache
 
 import images
-from export.bundle import Bundle
+from export.bundle import Bundle, Manifest
 from export.runtimes import Runtime, load
 from serve import api, fragments
 from serve.palette import shares
@@ -81,14 +81,21 @@ def create_app(bundle: Bundle, runtime: Runtime) -> FastAPI:
         enable_monitoring=False,
         run_history=False,
         footer_links=[],
-        theme=gr.themes.Default(
-            primary_hue="teal",
-            neutral_hue="slate",
-            font=["system-ui", "sans-serif"],
-            font_mono=["ui-monospace", "monospace"],
-        ),
+        theme=theme(),
         css_paths=[Path(__file__).with_name("page.css")],
     )
+
+
+def theme() -> gr.themes.Base:
+    """Colours and the system's own fonts: a font service would be an outside request."""
+    base = gr.themes.Default(
+        primary_hue="teal",
+        neutral_hue="slate",
+        radius_size="lg",
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+    )
+    return base.set(body_background_fill="*neutral_100", block_shadow="0 1px 3px #0f172a14")
 
 
 def layout(predictor: Predictor) -> gr.Blocks:
@@ -110,7 +117,7 @@ def layout(predictor: Predictor) -> gr.Blocks:
                 mask = image_output("Mask", "mask")
             with gr.Column():
                 timing = gr.HTML(elem_id="timing")
-                legend = gr.HTML(elem_id="legend")
+                legend = gr.HTML(fragments.classes(manifest), elem_id="legend")
         view = gr.State(time_to_live=900)
         connect(predictor, picture, opacity, [message, overlay, mask, timing, legend, view])
     harden(page)
@@ -151,14 +158,10 @@ def connect(
     _, overlay, *_, view = outputs
 
     def show(upload: Upload | None, opacity: float) -> Shown:
-        return shown(predictor, upload, opacity, overlay.GRADIO_CACHE)
+        return shown(predictor, upload, opacity, Path(overlay.GRADIO_CACHE))
 
     def blend(view: View | None, opacity: float) -> str | None:
-        return (
-            cached(images.encode_jpeg(view.overlay(opacity)), "overlay.jpg", overlay.GRADIO_CACHE)
-            if view
-            else None
-        )
+        return blended(view, opacity, Path(overlay.GRADIO_CACHE)) if view else None
 
     # preprocess=False: Gradio would decode the file, and write it again, before images.read sees it
     picture.change(
@@ -180,15 +183,16 @@ def connect(
     )
 
 
-def shown(predictor: Predictor, upload: Upload | None, opacity: float, cache: str) -> Shown:
+def shown(predictor: Predictor, upload: Upload | None, opacity: float, cache: Path) -> Shown:
     """Everything that the page says about a picture, or why it cannot."""
-    if upload is None:
-        return "", None, None, "", "", None
-    try:
-        took = predictor.predict(Path(upload["path"]), opacity, longest=LONGEST, name="The picture")
-    except images.BadImage as error:
-        return fragments.alert(str(error)), None, None, "", "", None
     manifest = predictor.bundle.manifest
+    if upload is None:
+        return nothing(manifest)
+    try:
+        path = uploaded(upload, cache)
+        took = predictor.predict(path, opacity, longest=LONGEST, name="The picture")
+    except images.BadImage as error:
+        return nothing(manifest, fragments.alert(str(error)))
     return (
         "",
         cached(images.encode_jpeg(took.overlay), "overlay.jpg", cache),
@@ -199,8 +203,24 @@ def shown(predictor: Predictor, upload: Upload | None, opacity: float, cache: st
     )
 
 
-def cached(data: bytes, name: str, cache: str) -> str:
-    path: str = save_bytes_to_cache(data, name, cache)
+def nothing(manifest: Manifest, message: str = "") -> Shown:
+    return message, None, None, "", fragments.classes(manifest), None
+
+
+def uploaded(upload: Upload, cache: Path) -> Path:
+    """Where Gradio put an upload: a request may name any path, and only its cache is the page's."""
+    path = Path(str(upload.get("path"))).resolve()
+    if not path.is_relative_to(cache.resolve()):
+        raise images.BadImage("The picture was not uploaded here: choose it again.")
+    return path
+
+
+def blended(view: View, opacity: float, cache: Path) -> str:
+    return cached(images.encode_jpeg(view.overlay(opacity)), "overlay.jpg", cache)
+
+
+def cached(data: bytes, name: str, cache: Path) -> str:
+    path: str = save_bytes_to_cache(data, name, str(cache))
     return path
 
 

@@ -140,7 +140,7 @@ def test_exif_orientation_is_applied(form: str, orientation: int) -> None:
     }[orientation]
     exif = Image.Exif()
     exif[images.ORIENTATION] = orientation
-    options: dict[str, object] = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}}.get(form, {})
+    options = {"lossless": True} if form == "WEBP" else {"quality": 95} if form == "JPEG" else {}
     data = saved(Image.fromarray(np.ascontiguousarray(stored)), form, exif=exif, **options)
     pixels = decode(data)
     assert pixels.shape == upright.shape
@@ -157,11 +157,9 @@ def test_the_length_of_a_png(
     header = bytearray(png(b"", size, depth, colour))
     header[28] = interlaced
     bits = depth * {0: 1, 3: 1, 6: 4}[colour]
-    columns = [range(x, width, dx) for x, _, dx, _ in images.ADAM7] if interlaced else [range(width)]
-    rows = [range(y, height, dy) for _, y, _, dy in images.ADAM7] if interlaced else [range(height)]
-    length = sum(
-        len(r) * (1 + (len(c) * bits + 7) // 8) for c, r in zip(columns, rows, strict=True) if c
-    )
+    passes = images.ADAM7 if interlaced else ((0, 0, 1, 1),)
+    grids = [(range(x, width, dx), range(y, height, dy)) for x, y, dx, dy in passes]
+    length = sum(len(ys) * (1 + (len(xs) * bits + 7) // 8) for xs, ys in grids if xs)
     assert images.png_bytes(bytes(header)) == length
 
 
@@ -185,7 +183,7 @@ def test_the_content_decides_not_the_suffix(tmp_path: Path) -> None:
 def test_a_file_cut_short_is_refused(form: str, part: float) -> None:
     data = saved(smooth(), form)
     decode(data)
-    with pytest.raises(BadImage, match="^holiday "):
+    with pytest.raises(BadImage, match=r"^holiday "):
         decode(data[: int(len(data) * part)], "holiday")
 
 
@@ -210,7 +208,7 @@ def test_a_png_that_inflates_to_more_than_it_says_is_refused_early() -> None:
 
 @pytest.mark.parametrize("size", [(6400, 6300), (10_000, 10_000), (30_000, 30_000)])
 def test_more_than_forty_megapixels_are_refused_from_the_header(size: tuple[int, int]) -> None:
-    with pytest.raises(BadImage, match="^big has more than 40 megapixels: make it smaller first"):
+    with pytest.raises(BadImage, match=r"^big has more than 40 megapixels: make it smaller first"):
         decode(png(b"", size), "big")
 
 
@@ -222,7 +220,7 @@ def test_more_than_twenty_mebibytes_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"%PDF-1.7", b"<svg xmlns=''/>", b"\xff\xd8\xff"])
 def test_what_is_not_an_image_is_refused(data: bytes) -> None:
-    with pytest.raises(BadImage, match="^x is (not an image that can be read|damaged)"):
+    with pytest.raises(BadImage, match=r"^x is (not an image that can be read|damaged)"):
         decode(data, "x")
 
 
@@ -240,7 +238,7 @@ def test_samples_without_a_range_are_refused(mode: str) -> None:
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.png"):
-        with pytest.raises(BadImage, match="cannot be read .*: check the path"):
+        with pytest.raises(BadImage, match=r"cannot be read .*: check the path"):
             read(path)
 
 
@@ -276,14 +274,13 @@ def test_mutated_bytes_are_pixels_or_refused(
     data = bytearray(seed)
     for place, value in changes:
         data[int(place * (min(64, len(data)) if early else len(data)) * 0.999)] = value
+    told = ""
     try:
         pixels = decode(bytes(data), "mutant")
     except BadImage as error:
-        assert str(error).startswith("mutant ")  # noqa: PT017 - most mutants are still pictures
-        assert "\n" not in str(error)
-    else:
-        assert pixels.dtype == np.uint8
-        assert pixels.ndim == 3
+        told = str(error)
+    assert told or (pixels.dtype == np.uint8 and pixels.ndim == 3)
+    assert told == "" or (told.startswith("mutant ") and "\n" not in told)
 
 
 # Masks
