@@ -22,7 +22,7 @@ LONGEST = 1280
 """Pixels of the longer side of what is drawn: the mask has all of the picture's, for download."""
 OPACITY = 0.55
 SESSIONS = 200
-"""Visitors whose last picture is kept for the slider, at most 5 MB each."""
+"""Visitors whose last picture is kept for the slider, at most 7 MB each."""
 WAITING = 32
 """Pictures that may wait for the engine before more are refused."""
 GRACE = 8
