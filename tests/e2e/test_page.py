@@ -173,3 +173,12 @@ def test_a_broken_picture_gives_one_sentence_and_clears_the_page(
 def test_an_example_of_the_bundle_is_one_click_away(page: Page) -> None:
     page.click("button.gallery-item >> nth=0")
     page.wait_for_selector("#legend .shares")
+
+
+def test_a_phone_gets_one_column(page: Page, tmp_path: Path, scene: NDArray[np.uint8]) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    put(page, picture(tmp_path, scene, "PNG"))
+    page.wait_for_selector("#legend .shares")
+    boxes = [page.locator(f"#{elem}").bounding_box() for elem in ("picture", "overlay", "mask")]
+    assert len({box["x"] for box in boxes if box}) == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

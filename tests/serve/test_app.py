@@ -12,8 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from gradio.route_utils import delete_files_created_by_app
+from gradio.routes import App
 from numpy.typing import NDArray
+from starlette.routing import Mount
 
 import images
 from export.bundle import Bundle
@@ -35,9 +39,13 @@ def loops_left_open() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def client(tiny_bundle: Bundle, tiny_runtime: Runtime) -> Iterator[TestClient]:
+def served(tiny_bundle: Bundle, tiny_runtime: Runtime) -> FastAPI:
     with loops_left_open():
-        served = app.create_app(tiny_bundle, tiny_runtime)
+        return app.create_app(tiny_bundle, tiny_runtime)
+
+
+@pytest.fixture(scope="module")
+def client(served: FastAPI) -> Iterator[TestClient]:
     with TestClient(served) as client:
         yield client
 
@@ -50,6 +58,12 @@ def ask(client: TestClient, picture: object) -> dict[str, object]:
     lines = [json.loads(line[6:]) for line in answer.splitlines() if line.startswith("data: ")]
     done: dict[str, object] = next(m for m in lines if m["msg"] == "process_completed")["output"]
     return done
+
+
+def put(client: TestClient, pixels: NDArray[np.uint8]) -> Path:
+    """A picture uploaded as the page does it; where Gradio keeps it."""
+    files = {"files": ("scene.png", images.encode_png(pixels))}
+    return Path(client.post("/gradio_api/upload", files=files).json()[0])
 
 
 def handler(client: TestClient, name: str) -> int:
@@ -93,18 +107,37 @@ def test_safe_settings_of_the_blocks(tiny_bundle: Bundle, tiny_runtime: Runtime)
 
 
 def test_an_upload_gets_its_legend(
-    client: TestClient, scene: NDArray[np.uint8], tiny_bundle: Bundle, tiny_runtime: Runtime
+    client: TestClient,
+    tmp_path: Path,
+    scene: NDArray[np.uint8],
+    tiny_bundle: Bundle,
+    tiny_runtime: Runtime,
 ) -> None:
-    data = images.encode_png(scene)
-    path = client.post("/gradio_api/upload", files={"files": ("scene.png", data)}).json()[0]
-    assert Path(path).read_bytes() == data
-    answer = ask(client, {"path": path, "meta": {"_type": "gradio.FileData"}})["data"]
+    path = put(client, scene)
+    assert path.read_bytes() == images.encode_png(scene)
+    answer = ask(client, {"path": str(path), "meta": {"_type": "gradio.FileData"}})["data"]
     assert isinstance(answer, list)
     labels = Predictor(tiny_bundle, tiny_runtime)(scene)
     mask = client.get("/gradio_api/file=" + answer[2]["path"]).content
-    Path(path).with_name("mask.png").write_bytes(mask)
-    assert np.array_equal(images.read_labels(Path(path).with_name("mask.png")), labels)
+    (tmp_path / "mask.png").write_bytes(mask)
+    assert np.array_equal(images.read_labels(tmp_path / "mask.png"), labels)
     assert answer[4] == fragments.legend(tiny_bundle.manifest, shares(labels, 4))
+
+
+def test_what_visitors_leave_is_deleted_and_examples_stay(
+    served: FastAPI, client: TestClient, scene: NDArray[np.uint8]
+) -> None:
+    path = put(client, scene[::-1])
+    answer = ask(client, {"path": str(path), "meta": {"_type": "gradio.FileData"}})["data"]
+    assert isinstance(answer, list)
+    left = [path, *(Path(shown["path"]) for shown in answer[1:3])]
+    assert [file.exists() for file in left] == [True] * 3
+    mounts = [route.app for route in served.routes if isinstance(route, Mount)]
+    page = next(mounted for mounted in mounts if isinstance(mounted, App))
+    delete_files_created_by_app(page.get_blocks(), None)
+    assert [file.exists() for file in left] == [False] * 3
+    example = next(c for c in client.get("/config").json()["components"] if c["type"] == "dataset")
+    assert client.get(example["props"]["samples"][0][0]["url"]).status_code == 200
 
 
 @pytest.mark.parametrize("marked", [True, False])
