@@ -1,0 +1,183 @@
+"""The page's server: health, safe settings, and files that are none of its business."""
+
+from __future__ import annotations
+
+import gc
+import json
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from gradio.route_utils import delete_files_created_by_app
+from gradio.routes import App
+from numpy.typing import NDArray
+from starlette.routing import Mount
+
+import images
+from export.bundle import Bundle
+from export.runtimes import Runtime
+from serve import app, fragments
+from serve.palette import shares
+from serve.predictor import Predictor
+
+HIDDEN = "The picture was not uploaded here: choose it again."
+
+
+@contextmanager
+def loops_left_open() -> Iterator[None]:
+    """Gradio drops the event loops it builds a page with, unclosed: collect them unseen."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        gc.collect()
+
+
+@pytest.fixture(scope="module")
+def served(tiny_bundle: Bundle, tiny_runtime: Runtime) -> FastAPI:
+    with loops_left_open():
+        return app.create_app(tiny_bundle, tiny_runtime)
+
+
+@pytest.fixture(scope="module")
+def client(served: FastAPI) -> Iterator[TestClient]:
+    with TestClient(served) as client:
+        yield client
+
+
+def ask(client: TestClient, picture: object) -> dict[str, object]:
+    """What the page's first handler answers to any value of its picture."""
+    change = {"data": [picture, 0.5], "fn_index": handler(client, "show"), "session_hash": "test"}
+    assert client.post("/gradio_api/queue/join", json=change).status_code == 200
+    answer = client.get("/gradio_api/queue/data", params={"session_hash": "test"}).text
+    lines = [json.loads(line[6:]) for line in answer.splitlines() if line.startswith("data: ")]
+    done: dict[str, object] = next(m for m in lines if m["msg"] == "process_completed")["output"]
+    return done
+
+
+def put(client: TestClient, pixels: NDArray[np.uint8]) -> Path:
+    """A picture uploaded as the page does it; where Gradio keeps it."""
+    files = {"files": ("scene.png", images.encode_png(pixels))}
+    return Path(client.post("/gradio_api/upload", files=files).json()[0])
+
+
+def handler(client: TestClient, name: str) -> int:
+    handlers = client.get("/config").json()["dependencies"]
+    return int(next(h["id"] for h in handlers if h["api_name"] == name))
+
+
+def test_health(client: TestClient) -> None:
+    answer = client.get("/healthz")
+    assert answer.status_code == 200
+    assert answer.json() == {"status": "ok"}
+
+
+def test_the_page_loads_nothing_from_outside(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    assert "fonts.googleapis" not in page.text
+    assert client.get("/docs").status_code == 404
+
+
+def test_safe_settings(client: TestClient) -> None:
+    config = client.get("/config").json()
+    assert config["analytics_enabled"] is False
+    assert config["run_history"] is False
+    assert config["max_file_size"] == images.MAX_BYTES
+    assert {h["api_visibility"] for h in config["dependencies"]} == {"private"}
+    assert client.get("/gradio_api/info").json()["named_endpoints"] == {}
+    assert client.get("/monitoring").status_code in (403, 404)
+
+
+def test_safe_settings_of_the_blocks(tiny_bundle: Bundle, tiny_runtime: Runtime) -> None:
+    with loops_left_open():
+        page = app.layout(Predictor(tiny_bundle, tiny_runtime))
+    assert page.has_launched
+    assert page.api_open is False
+    assert page.delete_cache == (300, 900)
+    assert page.state_session_capacity == app.SESSIONS
+    assert page._queue.max_size == app.WAITING
+    engine = [fn for fn in page.fns.values() if fn.concurrency_id == "engine"]
+    assert [fn.concurrency_limit for fn in engine] == [1]
+
+
+def test_an_upload_gets_its_legend(
+    client: TestClient,
+    tmp_path: Path,
+    scene: NDArray[np.uint8],
+    tiny_bundle: Bundle,
+    tiny_runtime: Runtime,
+) -> None:
+    path = put(client, scene)
+    assert path.read_bytes() == images.encode_png(scene)
+    answer = ask(client, {"path": str(path), "meta": {"_type": "gradio.FileData"}})["data"]
+    assert isinstance(answer, list)
+    labels = Predictor(tiny_bundle, tiny_runtime)(scene)
+    mask = client.get("/gradio_api/file=" + answer[2]["path"]).content
+    (tmp_path / "mask.png").write_bytes(mask)
+    assert np.array_equal(images.read_labels(tmp_path / "mask.png"), labels)
+    assert answer[4] == fragments.legend(tiny_bundle.manifest, shares(labels, 4))
+
+
+def test_what_visitors_leave_is_deleted_and_examples_stay(
+    served: FastAPI, client: TestClient, scene: NDArray[np.uint8]
+) -> None:
+    path = put(client, scene[::-1])
+    answer = ask(client, {"path": str(path), "meta": {"_type": "gradio.FileData"}})["data"]
+    assert isinstance(answer, list)
+    left = [path, *(Path(shown["path"]) for shown in answer[1:3])]
+    assert [file.exists() for file in left] == [True] * 3
+    mounts = [route.app for route in served.routes if isinstance(route, Mount)]
+    page = next(mounted for mounted in mounts if isinstance(mounted, App))
+    delete_files_created_by_app(page.get_blocks(), None)
+    assert [file.exists() for file in left] == [False] * 3
+    example = next(c for c in client.get("/config").json()["components"] if c["type"] == "dataset")
+    assert client.get(example["props"]["samples"][0][0]["url"]).status_code == 200
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_no_file_of_this_machine_is_read(
+    client: TestClient, tmp_path: Path, scene: NDArray[np.uint8], marked: bool
+) -> None:
+    (tmp_path / "private.png").write_bytes(images.encode_png(scene))
+    meta = {"meta": {"_type": "gradio.FileData"}} if marked else {}
+    answer = ask(client, {"path": str(tmp_path / "private.png"), **meta})
+    refused = answer.get("data", [fragments.alert(HIDDEN)])
+    assert isinstance(refused, list)
+    assert refused[0] == fragments.alert(HIDDEN)
+    assert client.get(f"/gradio_api/file={tmp_path / 'private.png'}").status_code == 403
+
+
+def test_an_upload_larger_than_the_limit_is_refused(client: TestClient) -> None:
+    data = bytes(images.MAX_BYTES + 1)
+    answer = client.post("/gradio_api/upload", files={"files": ("large.png", data)})
+    assert answer.status_code == 413
+
+
+def test_names_are_escaped(tiny_bundle: Bundle, tiny_runtime: Runtime) -> None:
+    header = fragments.header(tiny_bundle.manifest, tiny_runtime.facts)
+    assert "Tiny &lt;streets&gt;" in header
+    assert "val mIoU 71.2 %" in header
+    assert "<b>" not in fragments.alert("<b>")
+
+
+def test_the_legend_is_ranked_and_names_every_class(tiny_bundle: Bundle) -> None:
+    legend = fragments.legend(tiny_bundle.manifest, [0.2, 0.7, 0, 0.0001])
+    places = [legend.index(name) for name in ("road", "sky", "car", "Not in", "tree")]
+    assert places == sorted(places)
+    assert "70.0 %" in legend
+    assert "&lt; 0.1 %" in legend
+
+
+def test_a_taken_port_is_an_error_that_says_what_to_do(tiny_bundle: Bundle) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(ValueError, match="choose another with --port"),
+    ):
+        app.listen("127.0.0.1", taken.getsockname()[1])
+    assert app.address("0.0.0.0", 80) == "http://127.0.0.1:80"
