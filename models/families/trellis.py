@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from models.cell import Cell, Graph, Place, Slot
@@ -86,18 +87,24 @@ class Trellis(nn.Module):
         return self.head(maps)
 
     def arrive(self, node: int, maps: Mapping[int, Tensor]) -> Tensor:
-        """Equation 6: the sum over the ways into ``node``, each through the cell."""
+        """Equation 6: the sum over the ways into ``node``, each through the cell.
+
+        The ways share the cell's weights and go through it as one batch.
+        """
         h, w = spatial(maps[0])
         scale = 2 ** level(node)
         size = (-(-h // scale), -(-w // scale))
-        cell, name = self.cells[str(node)], str(node)
-        before = self.from_before[name](maps[self.before[node]], size)
+        before = self.from_before[str(node)](maps[self.before[node]], size)
         ways = [
-            gate(cell(before, move(maps[edge.src], size)))
+            (gate, move(maps[edge.src], size))
             for edge, move, gate in zip(self.path, self.from_last, self.gates, strict=True)
             if edge.dst == node
         ]
-        return sum(ways[1:], ways[0])
+        outputs = self.cells[str(node)](
+            before.repeat(len(ways), 1, 1, 1), torch.cat([last for _, last in ways])
+        ).chunk(len(ways))
+        gated = [gate(y) for (gate, _), y in zip(ways, outputs, strict=True)]
+        return sum(gated[1:], gated[0])
 
 
 class EndsHead(nn.Module):
