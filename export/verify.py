@@ -94,7 +94,9 @@ def measured(network: Network, onnx_path: Path, pixels: Pixels) -> Agreement:
 def logits_of(network: Network, pixels: Pixels) -> Logits:
     """uint8 [B, H, W, 3] -> float32 [B, K, H, W]."""
     with torch.inference_mode():
-        logits: Logits = network(torch.from_numpy(pixels).float().permute(0, 3, 1, 2)).numpy()
+        logits: Logits = network(
+            torch.from_numpy(pixels.copy()).float().permute(0, 3, 1, 2)
+        ).numpy()
     return logits
 
 

@@ -36,7 +36,7 @@ class Engine:
         """uint8 [B, H, W, 3] -> uint8 [B, H, W]."""
         check_pixels(pixels, (None, None, None, 3))
         with torch.inference_mode():
-            labels: Labels = self.module(torch.from_numpy(pixels)).numpy()
+            labels: Labels = self.module(torch.from_numpy(pixels.copy())).numpy()
         return labels
 
     def __enter__(self) -> Self:
