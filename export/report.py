@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -78,23 +78,30 @@ def rows(reports: Sequence[BenchmarkReport]) -> list[tuple[str, ...]]:
 
 def notes(reports: Sequence[BenchmarkReport], skipped: Mapping[str, str]) -> list[str]:
     """What must be known to read the table: machine, versions, noise, what was left out."""
-    devices = sorted({f"{report.device} ({report.provider})" for report in reports})
-    versions = sorted({f"{name} {v}" for report in reports for name, v in report.versions.items()})
-    counts = sorted({report.iterations for report in reports})
-    lines = [f"Measured on {', '.join(devices)}; {', '.join(versions)}."] if reports else []
-    if counts:
-        calls = " or ".join(str(count) for count in counts)
+    lines = []
+    if reports:
+        devices = listed(report.device for report in reports)
+        providers = listed(f"{report.runtime} on {report.provider}" for report in reports)
+        versions = listed(f"{name} {v}" for r in reports for name, v in r.versions.items())
+        calls = listed(str(report.iterations) for report in reports)
+        lines.append(f"Measured on {devices}; {providers}; {versions}.")
         lines.append(f"Batch {reports[0].batch}, {calls} calls a row; CPU ms is of all threads.")
     if any(report.cv > NOISY for report in reports):
         lines.append("* Times varied by more than 10 %: the machine was busy. Measure again.")
     return lines + [f"Not measured: {reason}." for reason in skipped.values()]
 
 
+def listed(words: Iterable[str]) -> str:
+    """Each word once."""
+    return ", ".join(sorted(set(words)))
+
+
 def markdown(reports: Sequence[BenchmarkReport], skipped: Mapping[str, str]) -> str:
     """The table and its notes as Markdown."""
     rule = ["---" if i < FIRST_NUMBER else "---:" for i in range(len(HEADERS))]
     lines = [f"| {' | '.join(cells)} |" for cells in (HEADERS, rule, *rows(reports))]
-    return "\n".join([*lines, "", *(f"{note}  " for note in notes(reports, skipped))]) + "\n"
+    remarks = [f"{note}  ".replace("*", r"\*") for note in notes(reports, skipped)]
+    return "\n".join([*lines, "", *remarks]) + "\n"
 
 
 def report_page(page: Page) -> str:

@@ -11,6 +11,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
+from export.machine import usable_cores
 from export.runtimes import Pixels
 from export.runtimes.onnxruntime import Engine, opened
 from models.network import Network
@@ -76,7 +77,7 @@ def verify(network: Network, onnx_path: Path, pixels: Pixels) -> Agreement:
 
 def measured(network: Network, onnx_path: Path, pixels: Pixels) -> Agreement:
     reference = deepcopy(network).cpu().eval()
-    tapped = opened(with_logits(onnx_path), 0)
+    tapped = opened(with_logits(onnx_path), usable_cores())
     differences, same, scales = [], [], []
     with Engine(onnx_path, "fp32", 0) as engine:
         for image in np.split(pixels, len(pixels)):
