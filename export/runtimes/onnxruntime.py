@@ -52,6 +52,7 @@ def opened(model: Path | bytes, threads: int) -> ort.InferenceSession:
     Threads do not spin while they wait.  Spinning gains about 5 % between calls that follow each
     other at once, but costs three times the processor time where requests come 20 ms apart, and
     three times the latency where another process wants the cores (measured with two threads).
+    Without ``enable_fallback`` 0 it changes the provider when a call fails, and prints about it.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -60,7 +61,7 @@ def opened(model: Path | bytes, threads: int) -> ort.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     source = model if isinstance(model, bytes) else str(model)
     try:
-        return ort.InferenceSession(source, options, providers=[PROVIDER])
+        return ort.InferenceSession(source, options, [PROVIDER], enable_fallback=0)
     except Exception as error:  # its exceptions share no base but this
         name = "the model" if isinstance(model, bytes) else model
         reason = str(error).partition("\n")[0]

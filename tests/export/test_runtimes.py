@@ -104,6 +104,16 @@ def test_a_cut_onnx_file_is_named(model: Path, tmp_path: Path) -> None:
         Engine(path, "fp32", 1)
 
 
+def test_an_operation_whose_name_is_no_text_is_refused_in_silence(
+    model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(model.read_bytes().replace(b"ArgMax", b"\xffrgMax"))
+    with pytest.raises(ValueError, match=r"model\.onnx is not a model"):
+        Engine(path, "fp32", 1)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_another_provider_than_the_one_asked_for_is_an_error() -> None:
     session = SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
     assert active(session, "CPUExecutionProvider") == "CPUExecutionProvider"
