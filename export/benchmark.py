@@ -220,19 +220,23 @@ def run(job: Job) -> Samples:
     """What a fresh interpreter measures; ``ValueError`` with its reason where it cannot."""
     root = str(Path(__file__).parents[1])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "export.benchmark"],
-        input=json.dumps(asdict(job)),
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=PROCESS_LIMIT,
-        check=False,
-    )
+    refusal = f"{job.runtime} ({job.precision}) was not measured"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "export.benchmark"],
+            input=json.dumps(asdict(job)),
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            encoding="utf-8",
+            timeout=PROCESS_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ValueError(f"{refusal}: it took more than {PROCESS_LIMIT} s") from None
     answer = last_line(done.stdout.splitlines())
     if done.returncode != 0:
         reason = answer or last_line(done.stderr.splitlines()) or f"exit code {done.returncode}"
-        raise ValueError(f"{job.runtime} ({job.precision}) was not measured: {reason}")
+        raise ValueError(f"{refusal}: {reason}")
     raw = json.loads(answer)
     return Samples(**{**raw, "facts": Facts(**raw["facts"])})
 

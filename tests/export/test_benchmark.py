@@ -174,6 +174,12 @@ def test_a_process_that_fails_says_why(bundle_path: Path) -> None:
         measure(bundle_path, "onnxruntime", precision="int8")
 
 
+def test_a_process_that_hangs_is_ended(bundle_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("export.benchmark.PROCESS_LIMIT", 0.05)
+    with pytest.raises(ValueError, match=r"was not measured: it took more than 0\.05 s"):
+        measure(bundle_path, "onnxruntime")
+
+
 def test_one_line_for_the_parent(bundle_path: Path, tmp_path: Path) -> None:
     job = Job(str(bundle_path), "onnxruntime", "fp32", 1, 2, 0, str(tmp_path / "labels.npy"))
     sink = io.StringIO()
