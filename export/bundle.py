@@ -1,12 +1,13 @@
-"""The bundle: one folder that holds all a runtime needs, sealed with hashes, and nothing that needs torch."""
+"""The bundle: one sealed folder that holds all a runtime needs, and nothing that needs torch."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -15,16 +16,24 @@ from files import sha256, sync, write_text
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
 MEASUREMENTS = ("benchmark.json", "benchmark.md", "report.html")
-"""Files about this machine rather than of the network: a bundle may gain them after it is sealed."""
+"""Files about a machine rather than the network: a bundle may gain them after it is sealed."""
 
-Digest = str
+MANIFEST_LIMIT = 1 << 20
+"""Bytes; a manifest is a few thousand."""
+REMEDY = "Copy the bundle again, or write it anew with 'segnas export RUN'."
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(max_length=200, pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$")]
+"""A path inside the bundle: no part of it is absolute, hidden, ``..`` or a control character."""
+Channel = Annotated[int, Field(ge=0, le=255)]
+Side = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Artifact(BaseModel, frozen=True, extra="forbid"):
     """One file that one runtime executes."""
 
     runtime: str
-    file: str
+    file: Name
     precision: Literal["fp32", "fp16", "bf16", "int8"]
     built_on: str
     """Machine and library versions that wrote the file."""
@@ -39,8 +48,8 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     genotype: str
     """The genotype's fingerprint; the genotype itself is in ``network.json``."""
     classes: tuple[str, ...] = Field(min_length=1, max_length=255)
-    palette: tuple[tuple[int, int, int], ...]
-    size: tuple[int, int]
+    palette: tuple[tuple[Channel, Channel, Channel], ...]
+    size: tuple[Side, Side]
     """Height and width, in pixels, of what the artifacts read."""
     data: str
     """The data set that the weights were trained on, and its licence."""
@@ -49,7 +58,7 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     provenance: Mapping[str, str] = {}
     """Recipe hash, seed and versions: whatever is needed to make this bundle again."""
     artifacts: tuple[Artifact, ...]
-    files: Mapping[str, Digest]
+    files: Mapping[Name, Digest]
     """SHA-256 of every sealed file, by its path inside the bundle."""
 
     @model_validator(mode="after")
@@ -72,36 +81,38 @@ class Bundle:
     def seal(cls, folder: Path, manifest: Mapping[str, object], path: Path) -> Bundle:
         """Hash every file of ``folder``, write the manifest, and move the folder to ``path``.
 
-        ``manifest`` holds the fields of :class:`Manifest` but ``files``.  A bundle that stood at
-        ``path`` is replaced; a crash leaves the old one, none, or the new one, never a mixture.
+        ``manifest`` holds the fields of :class:`Manifest` but ``files``; ``folder`` is on the file
+        system of ``path``.  A bundle that stood at ``path`` is replaced; a crash leaves the old
+        one, none, or the new one, never a mixture.  ``ValueError`` where ``path`` is anything but
+        a bundle, which is then left alone.
         """
+        check_replaceable(path)
         names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
         files = {name: sha256(folder / name) for name in names}
-        sealed = Manifest.model_validate({**manifest, "files": files})
+        sealed = parsed({**manifest, "files": files}, "this bundle's description")
         write_text(folder / MANIFEST, sealed.model_dump_json(indent=2) + "\n")
         write_text(folder / SEAL, f"{sha256(folder / MANIFEST)}  {MANIFEST}\n")
-        for name in names:
-            sync(folder / name)
-        if path.exists():
-            shutil.rmtree(path)
-        folder.rename(path)
-        sync(path.parent)
+        for place in [*(folder / name for name in names), *folder.rglob("*/")]:
+            sync(place)
+        move(folder, path)
         return cls(path, sealed)
 
     @classmethod
     def load(cls, path: Path) -> Bundle:
         """Open a bundle after checking every hash; ``ValueError`` names the file that differs."""
-        if not (path / MANIFEST).is_file():
+        file = path / MANIFEST
+        if not file.is_file():
             raise ValueError(
                 f"{path} is not a bundle: it has no {MANIFEST}. Make one with 'segnas export RUN'."
             )
+        if file.stat().st_size > MANIFEST_LIMIT:
+            raise ValueError(f"{file} is larger than any manifest ({MANIFEST_LIMIT} bytes)")
         check_seal(path)
         try:
-            manifest = Manifest.model_validate(json.loads((path / MANIFEST).read_bytes()))
-        except (ValidationError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ValueError(
-                f"{path / MANIFEST} is not a manifest this version reads: {first_line(error)}"
-            ) from None
+            document = json.loads(file.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{file} is not JSON: {first_line(error)}") from None
+        manifest = parsed(document, str(file))
         check_files(path, manifest.files)
         return cls(path, manifest)
 
@@ -113,7 +124,8 @@ class Bundle:
         have = ", ".join(f"{a.runtime} ({a.precision})" for a in self.manifest.artifacts)
         wanted = runtime if precision is None else f"{runtime} ({precision})"
         raise ValueError(
-            f"{self.path} has nothing for {wanted}; it has {have}. Export it again with that format."
+            f"{self.path} has nothing for {wanted}; it has {have}. "
+            "Export it again with that format."
         )
 
     def file(self, artifact: Artifact) -> Path:
@@ -121,38 +133,77 @@ class Bundle:
         return self.path / artifact.file
 
 
+def parsed(document: object, source: str) -> Manifest:
+    """The manifest in ``document``; ``ValueError`` names ``source``, the key and the reason."""
+    try:
+        return Manifest.model_validate(document)
+    except ValidationError as error:
+        raise ValueError(
+            f"{source} is not a manifest this version reads: {first_line(error)}"
+        ) from None
+
+
 def first_line(error: Exception) -> str:
     """What went wrong, on one line: for a pydantic error the key and the reason."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"{'.'.join(str(part) for part in first['loc']) or 'document'}: {first['msg']}"
+        key = ".".join(str(part) for part in first["loc"])
+        return f"{printable(key) or 'document'}: {first['msg']}"
     return str(error).partition("\n")[0]
+
+
+def printable(text: str) -> str:
+    """``text``, with whatever could break a line or drive a terminal escaped."""
+    return text if text.isprintable() else ascii(text)
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to replace anything but a bundle or an empty folder."""
+    if path.is_dir() and not path.is_symlink():
+        if (path / MANIFEST).is_file() or not any(path.iterdir()):
+            return
+    elif not os.path.lexists(path):
+        return
+    raise ValueError(f"{path} exists and is not a bundle. Remove it, or name another folder.")
+
+
+def move(folder: Path, path: Path) -> None:
+    """Rename ``folder`` to ``path``; what stood there goes only once the new one is in place."""
+    retired = path.with_name(f".{path.name}.retired")
+    shutil.rmtree(retired, ignore_errors=True)
+    if path.exists():
+        path.rename(retired)
+    folder.rename(path)
+    sync(path.parent)
+    shutil.rmtree(retired, ignore_errors=True)
 
 
 def check_seal(path: Path) -> None:
     expected = f"{sha256(path / MANIFEST)}  {MANIFEST}\n".encode()
     seal = path / SEAL
-    if not seal.is_file() or seal.read_bytes() != expected:
+    unchanged = seal.is_file() and seal.stat().st_size == len(expected)
+    if not unchanged or seal.read_bytes() != expected:
         raise ValueError(
             f"{path / MANIFEST} does not match {SEAL}: the bundle was changed. {REMEDY}"
         )
 
 
-def check_files(path: Path, files: Mapping[str, Digest]) -> None:
-    for name, digest in files.items():
-        file = path / name
-        if not file.resolve().is_relative_to(path.resolve()) or not file.is_file():
-            raise ValueError(f"{file} is named in {MANIFEST} but is not in the bundle. {REMEDY}")
-        if sha256(file) != digest:
-            raise ValueError(
-                f"{file} does not match its hash in {MANIFEST}: it was changed. {REMEDY}"
-            )
+def check_files(path: Path, files: Mapping[str, str]) -> None:
+    """Refuse links, files that were added, files that are missing and files that changed."""
     known = {*files, *MEASUREMENTS, MANIFEST, SEAL}
     for file in path.rglob("*"):
-        if file.is_file() and file.relative_to(path).as_posix() not in known:
+        name = file.relative_to(path).as_posix()
+        if file.is_symlink():
+            raise ValueError(f"{printable(str(file))} is a link; a bundle has none. {REMEDY}")
+        if name not in known and not file.is_dir():
             raise ValueError(
-                f"{file} is not named in {MANIFEST}: it was added to the bundle. Remove it."
+                f"{printable(str(file))} is not named in {MANIFEST}: it was added to the bundle. "
+                "Remove it."
             )
-
-
-REMEDY = "Copy the bundle again, or write it anew with 'segnas export RUN'."
+    for name, digest in files.items():
+        if not (path / name).is_file():
+            raise ValueError(f"{path / name} is named in {MANIFEST} but is missing. {REMEDY}")
+        if sha256(path / name) != digest:
+            raise ValueError(
+                f"{path / name} does not match its hash in {MANIFEST}: it was changed. {REMEDY}"
+            )

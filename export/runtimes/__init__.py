@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -20,6 +21,7 @@ Labels = NDArray[np.uint8]
 
 RUNTIMES = ("onnxruntime", "torch")
 EXTRAS: Mapping[str, str] = {"onnxruntime": "cpu", "torch": "train"}
+"""The extra of segnas that brings each runtime, whose module has the runtime's own name."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Runtime(Protocol):
     def facts(self) -> Facts: ...
 
     def __call__(self, pixels: Pixels) -> Labels:
-        """uint8 [B, H, W, 3] -> uint8 [B, H, W]."""
+        """uint8 [B, H, W, 3] -> uint8 [B, H, W]; ``ValueError`` for any other type or shape."""
 
     def __enter__(self) -> Self: ...
 
@@ -53,20 +55,42 @@ class Runtime(Protocol):
     ) -> None: ...
 
 
+def missing(name: str) -> str | None:
+    """Why the runtime called ``name`` cannot be used here, with the remedy; None where it can."""
+    if name not in RUNTIMES:
+        return f"unknown runtime {name!r}; choose from {', '.join(RUNTIMES)}"
+    if find_spec(name) is None:
+        return f"{name} is not installed: pip install 'segnas[{EXTRAS[name]}]'"
+    return None
+
+
 def load(name: str, bundle: Bundle, *, precision: str | None = None, threads: int = 0) -> Runtime:
     """The runtime called ``name`` with the file the bundle has for it.
 
-    ``threads`` 0 leaves the choice to the runtime.  ``ValueError`` where the name is unknown, the
-    bundle has no file for it, or it is not installed (with the extra that brings it).
+    ``threads`` 0 takes the cores this process may use.  ``ValueError`` where the name is unknown,
+    the bundle has no file for it, or it is not installed (with the extra that brings it).
     """
-    if name not in RUNTIMES:
-        raise ValueError(f"unknown runtime {name!r}; choose from {', '.join(RUNTIMES)}")
+    if reason := missing(name):
+        raise ValueError(reason)
     artifact = bundle.artifact(name, precision)
     try:
         module = import_module(f"export.runtimes.{name}")
     except ImportError as error:
         raise ValueError(
-            f"{name} is not installed: pip install 'segnas[{EXTRAS[name]}]' ({error})"
+            f"{name} does not load: {error}. pip install --force-reinstall 'segnas[{EXTRAS[name]}]'"
         ) from None
     runtime: Runtime = module.Engine(bundle.file(artifact), artifact.precision, threads)
     return runtime
+
+
+def check_pixels(pixels: Pixels, shape: tuple[int | None, ...]) -> None:
+    """``ValueError`` unless ``pixels`` is uint8 of ``shape``, where None stands for any length."""
+    fits = pixels.ndim == len(shape) and all(
+        wanted in (None, length) for wanted, length in zip(shape, pixels.shape, strict=True)
+    )
+    if pixels.dtype != np.uint8 or not fits:
+        wanted = ", ".join("any" if length is None else str(length) for length in shape)
+        raise ValueError(
+            f"expected pixels of type uint8 and shape ({wanted}), "
+            f"got {pixels.dtype} {pixels.shape}. Resize the image first."
+        )

@@ -1,0 +1,229 @@
+"""The report: the benchmark as a table, and everything about a bundle on one page."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+from export.benchmark import BenchmarkReport
+from export.bundle import Manifest
+
+HEADERS = (
+    "Runtime",
+    "Precision",
+    "Threads",
+    "Size",
+    "p50 ms",
+    "p90 ms",
+    "p99 ms",
+    "CPU ms",
+    "FPS",
+    "Peak MB",
+    "mIoU",
+)
+FIRST_NUMBER = 2
+"""The columns from here on are numbers, set flush right."""
+NOISY = 0.1
+"""Coefficient of variation above which a row is marked: the machine was busy."""
+KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+STYLE = Path(__file__).with_name("report.css")
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A picture and, where one was drawn, its mask as a picture."""
+
+    picture: Path
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page shows; what is left out has no section."""
+
+    manifest: Manifest
+    iou: Mapping[str, float] = field(default_factory=dict)
+    """Of each class by its name, 0..1."""
+    reports: Sequence[BenchmarkReport] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    """Why a runtime was not measured, by its name."""
+    drawings: Mapping[str, Path] = field(default_factory=dict)
+    """Pictures by their caption, such as the architecture and the history of the search."""
+    examples: Sequence[Example] = ()
+
+
+def rows(reports: Sequence[BenchmarkReport]) -> list[tuple[str, ...]]:
+    """One row of text a report, in the order of :data:`HEADERS`; a noisy p50 carries a ``*``."""
+    return [
+        (
+            report.runtime,
+            report.precision,
+            str(report.threads),
+            f"{report.size[0]} x {report.size[1]}",
+            f"{report.wall_ms.p50:.2f}{'*' if report.cv > NOISY else ''}",
+            f"{report.wall_ms.p90:.2f}",
+            f"{report.wall_ms.p99:.2f}",
+            f"{report.cpu_ms.p50:.2f}",
+            f"{report.fps:.1f}",
+            f"{report.peak_rss_mb:.0f}",
+            "-" if report.miou is None else f"{report.miou:.3f}",
+        )
+        for report in reports
+    ]
+
+
+def notes(reports: Sequence[BenchmarkReport], skipped: Mapping[str, str]) -> list[str]:
+    """What must be known to read the table: machine, versions, noise, what was left out."""
+    lines = []
+    if reports:
+        devices = listed(report.device for report in reports)
+        providers = listed(f"{report.runtime} on {report.provider}" for report in reports)
+        versions = listed(f"{name} {v}" for r in reports for name, v in r.versions.items())
+        calls = listed(str(report.iterations) for report in reports)
+        lines.append(f"Measured on {devices}; {providers}; {versions}.")
+        lines.append(f"Batch {reports[0].batch}, {calls} calls a row; CPU ms is of all threads.")
+    if any(report.cv > NOISY for report in reports):
+        lines.append("* Times varied by more than 10 %: the machine was busy. Measure again.")
+    return lines + [f"Not measured: {reason}." for reason in skipped.values()]
+
+
+def listed(words: Iterable[str]) -> str:
+    """Each word once."""
+    return ", ".join(sorted(set(words)))
+
+
+def markdown(reports: Sequence[BenchmarkReport], skipped: Mapping[str, str]) -> str:
+    """The table and its notes as Markdown."""
+    rule = ["---" if i < FIRST_NUMBER else "---:" for i in range(len(HEADERS))]
+    lines = [f"| {' | '.join(cells)} |" for cells in (HEADERS, rule, *rows(reports))]
+    remarks = [f"{note}  ".replace("*", r"\*") for note in notes(reports, skipped)]
+    return "\n".join([*lines, "", *remarks]) + "\n"
+
+
+def report_page(page: Page) -> str:
+    """One HTML document that needs no other file: styles and pictures are inside."""
+    name = escape(page.manifest.name)
+    sections = [header(page), drawings(page), scores(page), speed(page), examples(page)]
+    return f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>{name}</title>
+<style>
+{STYLE.read_text(encoding="utf-8")}</style>
+<main>
+{"".join(sections)}{provenance(page)}</main>
+</html>
+"""
+
+
+def header(page: Page) -> str:
+    """The name, and the few numbers a reader came for."""
+    manifest = page.manifest
+    height, width = manifest.size
+    tiles = {"System": manifest.system, "Image": f"{height} x {width}"}
+    tiles["Classes"] = str(len(manifest.classes))
+    if "miou" in manifest.scores:
+        tiles["mIoU"] = f"{manifest.scores['miou']:.3f}"
+    if page.reports:
+        fastest = max(page.reports, key=lambda report: report.fps)
+        tiles[f"Frames a second, {fastest.runtime}"] = f"{fastest.fps:.1f}"
+    items = "".join(
+        f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in tiles.items()
+    )
+    return (
+        f"<h1>{escape(manifest.name)}</h1>\n"
+        f'<p class="soft">Trained on {escape(manifest.data)}</p>\n<dl class="tiles">{items}</dl>\n'
+    )
+
+
+def drawings(page: Page) -> str:
+    return "".join(
+        f'<h2>{escape(caption)}</h2>\n<figure class="drawing">{image(path, caption)}</figure>\n'
+        for caption, path in page.drawings.items()
+    )
+
+
+def scores(page: Page) -> str:
+    """The IoU of each class with a bar, best first."""
+    if not page.iou:
+        return ""
+    colours = dict(zip(page.manifest.classes, page.manifest.palette, strict=True))
+    ranked = sorted(page.iou.items(), key=lambda item: -item[1])
+    body = "".join(
+        f"<tr><th>{swatch(colours.get(name))}{escape(name)}</th>"
+        f'<td class="bar"><meter value="{iou:.4f}" aria-label="{escape(name)}"></meter></td>'
+        f'<td class="number">{iou:.3f}</td></tr>\n'
+        for name, iou in ranked
+    )
+    head = '<th>Class</th><th>IoU</th><th class="number"></th>'
+    return f"<h2>Scores by class</h2>\n{table(head, body)}"
+
+
+def swatch(colour: tuple[int, int, int] | None) -> str:
+    if colour is None:
+        return ""
+    return f'<span class="swatch" style="background: rgb{colour}"></span>'
+
+
+def speed(page: Page) -> str:
+    """The benchmark table and its notes."""
+    if not page.reports and not page.skipped:
+        return ""
+    kinds = ["" if i < FIRST_NUMBER else ' class="number"' for i in range(len(HEADERS))]
+    head = "".join(f"<th{kind}>{name}</th>" for kind, name in zip(kinds, HEADERS, strict=True))
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
+        + "</tr>\n"
+        for row in rows(page.reports)
+    )
+    remarks = "".join(
+        f'<p class="soft">{escape(note)}</p>\n' for note in notes(page.reports, page.skipped)
+    )
+    return f"<h2>Speed</h2>\n{table(head, body)}{remarks}"
+
+
+def examples(page: Page) -> str:
+    if not page.examples:
+        return ""
+    figures = "".join(
+        f'<figure><div class="pair">{image(example.picture, "Picture")}'
+        f"{image(example.mask, 'Mask') if example.mask else ''}</div></figure>\n"
+        for example in page.examples
+    )
+    return f"<h2>Examples</h2>\n{figures}"
+
+
+def provenance(page: Page) -> str:
+    """What made the bundle."""
+    manifest = page.manifest
+    facts = {"genotype": manifest.genotype, **manifest.provenance}
+    facts |= {f"score: {name}": f"{score:.4f}" for name, score in manifest.scores.items()}
+    facts |= {a.file: f"{a.runtime}, {a.precision}, {a.built_on}" for a in manifest.artifacts}
+    body = "".join(
+        f'<tr><th>{escape(key)}</th><td class="value">{escape(value)}</td></tr>\n'
+        for key, value in facts.items()
+    )
+    return f"<h2>Provenance</h2>\n{table('<th>What</th><th>Value</th>', body)}"
+
+
+def table(head: str, body: str) -> str:
+    return (
+        f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}</tbody>\n</table></div>\n"
+    )
+
+
+def image(path: Path, alt: str) -> str:
+    """The picture at ``path`` as an element that holds it; ``ValueError`` for other files."""
+    kind = KINDS.get(path.suffix.lower())
+    if kind is None:
+        raise ValueError(f"{path} is no picture for a page; give one of {', '.join(KINDS)}")
+    content = b64encode(path.read_bytes()).decode("ascii")
+    return f'<img src="data:{kind};base64,{content}" alt="{escape(alt)}">'

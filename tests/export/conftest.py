@@ -1,0 +1,114 @@
+"""A tiny network with the surface of the real ones, exported once for all tests of export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from export.assembly import Description, make_bundle
+from export.formats.onnx import onnx_from_network
+from export.runtimes import Pixels
+from models.network import Network
+
+SIZE = (32, 48)
+CLASSES = ("road", "house", "tree", "sky")
+torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    fingerprint: str = "0123456789ab"
+
+
+class Tiny(nn.Module):
+    """Eight channels, half resolution, four classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.genotype, self.num_classes = Fingerprint(), len(CLASSES)
+        self.stem = nn.Conv2d(3, 8, 3, 2, 1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.classify = nn.Conv2d(8, len(CLASSES), 1)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] in 0..255 -> [B, 4, H, W]."""
+        x = self.norm(self.stem((pixels - 120) / 60)).relu()
+        return F.interpolate(self.classify(x), size=pixels.shape[2:], mode="bilinear")
+
+
+def tiny_network(seed: int) -> Network:
+    torch.manual_seed(seed)
+    return cast(Network, Tiny())
+
+
+def save(network: Network, folder: Path) -> None:
+    (folder / "network.json").write_text("{}")
+    save_file(network.state_dict(), folder / "weights.safetensors")
+
+
+def load(folder: Path) -> Network:
+    network = tiny_network(0)
+    try:
+        network.load_state_dict(load_file(folder / "weights.safetensors"))
+    except SafetensorError as error:
+        raise ValueError(f"{folder / 'weights.safetensors'}: {error}") from None
+    return network.eval()
+
+
+@pytest.fixture(scope="session")
+def make_network() -> Callable[[int], Network]:
+    """A network by its seed."""
+    return tiny_network
+
+
+@pytest.fixture(scope="session")
+def pixels() -> Pixels:
+    """uint8 [3, 32, 48, 3]"""
+    return np.random.default_rng(1).integers(0, 256, (3, *SIZE, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ONNX file of network 0.  Do not change it."""
+    return onnx_from_network(tiny_network(0), SIZE, tmp_path_factory.mktemp("onnx") / "a.onnx")
+
+
+@pytest.fixture(scope="session")
+def other_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ONNX file of network 1.  Do not change it."""
+    return onnx_from_network(tiny_network(1), SIZE, tmp_path_factory.mktemp("onnx") / "b.onnx")
+
+
+@pytest.fixture(scope="session")
+def description() -> Description:
+    palette = ((128, 64, 128), (70, 70, 70), (107, 142, 35), (70, 130, 180))
+    return Description("toy", "darts", "noise", CLASSES, palette, {"miou": 0.5}, {"seed": "0"})
+
+
+@pytest.fixture
+def tiny_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the files of the real networks hold the tiny one."""
+    monkeypatch.setattr("export.assembly.save", save)
+    monkeypatch.setattr("export.runtimes.torch.load", load)
+
+
+@pytest.fixture(scope="session")
+def bundle_path(
+    tmp_path_factory: pytest.TempPathFactory, description: Description, pixels: Pixels
+) -> Path:
+    """A bundle of network 0.  Do not change it."""
+    path = tmp_path_factory.mktemp("run") / "bundle"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("export.assembly.save", save)
+        make_bundle(tiny_network(0), path, description, pixels)
+    return path

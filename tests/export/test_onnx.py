@@ -1,0 +1,122 @@
+"""The ONNX file: what it promises, and the same bytes whoever writes it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from torch import Tensor, nn
+
+from export.formats.onnx import OPSET, onnx_from_network
+from models.network import Network
+
+ELSEWHERE = """
+import runpy, sys
+from pathlib import Path
+names = runpy.run_path(sys.argv[1])
+names["onnx_from_network"](names["tiny_network"](0), names["SIZE"], Path(sys.argv[2]))
+"""
+
+
+def test_pixels_in_labels_out(model: Path) -> None:
+    graph = onnx.load(model).graph
+    assert [described(value) for value in graph.input] == [("pixels", onnx.TensorProto.UINT8)]
+    assert [described(value) for value in graph.output] == [("labels", onnx.TensorProto.UINT8)]
+    assert graph.node[0].op_type == "Cast", "TensorRT refuses a transpose of uint8"
+    assert "BatchNormalization" not in {node.op_type for node in graph.node}
+
+
+def described(value: onnx.ValueInfoProto) -> tuple[str, int]:
+    return value.name, value.type.tensor_type.elem_type
+
+
+def test_the_file_says_what_it_is(model: Path) -> None:
+    file = onnx.load(model)
+    assert [(opset.domain, opset.version) for opset in file.opset_import] == [("", OPSET)]
+    assert {entry.key: entry.value for entry in file.metadata_props} == {
+        "schema": "segnas.labels/1",
+        "genotype": "0123456789ab",
+        "num_classes": "4",
+        "size": "32x48",
+    }
+
+
+def test_another_process_elsewhere_writes_the_same_bytes(model: Path, tmp_path: Path) -> None:
+    conftest = Path(__file__).with_name("conftest.py")
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, conftest, tmp_path / "again.onnx"],
+        check=True,
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(conftest.parents[2]), "PYTHONHASHSEED": "7"},
+    )
+    assert (done.stdout, done.stderr) == (b"", b"")
+    assert (tmp_path / "again.onnx").read_bytes() == model.read_bytes()
+
+
+def test_exporting_is_quiet_and_leaves_the_network_alone(
+    make_network: Callable[[int], Network],
+    model: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    network = make_network(0).train()
+    level = logging.getLogger("torch.onnx").level
+    again = onnx_from_network(network, (32, 48), tmp_path / "again.onnx")
+    assert again.read_bytes() == model.read_bytes()
+    assert network.training
+    assert capfd.readouterr() == ("", "")
+    assert [r for r in caplog.records if r.levelno >= logging.INFO] == []
+    assert logging.getLogger("torch.onnx").level == level
+
+
+def test_no_path_of_this_machine_is_in_the_file(model: Path) -> None:
+    content = model.read_bytes()
+    assert b".py" not in content
+    assert str(Path(__file__).parents[2]).encode() not in content
+
+
+@torch.library.custom_op("segnas_tests::odd", mutates_args=())
+def odd(x: Tensor) -> Tensor:
+    return x.clone()
+
+
+@odd.register_fake
+def shape_of_odd(x: Tensor) -> Tensor:
+    return torch.empty_like(x)
+
+
+class Odd(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H, W]."""
+        return odd(x)
+
+
+def test_an_operation_onnx_does_not_know_is_named(
+    make_network: Callable[[int], Network], tmp_path: Path
+) -> None:
+    network = make_network(0)
+    network.norm = nn.Sequential(Odd())
+    with pytest.raises(ValueError, match=r"layer norm\.0 \(Odd\).*segnas_tests\.odd"):
+        onnx_from_network(network, (32, 48), tmp_path / "odd.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing(
+    make_network: Callable[[int], Network], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("files.sync", full)
+    with pytest.raises(OSError, match="No space left"):
+        onnx_from_network(make_network(0), (32, 48), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []

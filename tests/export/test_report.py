@@ -1,0 +1,177 @@
+"""The report: a table that reads the same everywhere, and a page that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from export.benchmark import BenchmarkReport, Timing
+from export.bundle import Manifest
+from export.report import HEADERS, Example, Page, markdown, report_page, rows
+
+STEADY = Timing(p50=10.0, p90=11.0, p99=12.0, mean=10.1, std=0.2)
+REPORT = BenchmarkReport(
+    runtime="onnxruntime",
+    provider="CPUExecutionProvider",
+    precision="fp32",
+    device="A processor",
+    threads=2,
+    batch=1,
+    size=(512, 1024),
+    iterations=60,
+    versions={"onnxruntime": "1.31.1"},
+    wall_ms=STEADY,
+    cpu_ms=replace(STEADY, p50=19.5),
+    peak_rss_mb=87.3,
+    miou=0.7123,
+)
+NOISY = replace(REPORT, runtime="torch", wall_ms=replace(STEADY, std=2.0), miou=None)
+HOSTILE = "<script>alert('&\"')</script>"
+
+
+def manifest(**changes: object) -> Manifest:
+    fields: dict[str, object] = {
+        "name": "streets",
+        "system": "darts",
+        "genotype": "0123456789ab",
+        "classes": ("road", "sky"),
+        "palette": ((128, 64, 128), (70, 130, 180)),
+        "size": (512, 1024),
+        "data": "noise",
+        "scores": {"miou": 0.7123},
+        "provenance": {"seed": "0"},
+        "artifacts": (),
+        "files": {},
+    }
+    return Manifest.model_validate(fields | changes)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    Image.new("RGB", (8, 4), (1, 2, 3)).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+class Reader(HTMLParser):
+    """Collects the elements of a page and notices those that are not closed in order."""
+
+    void = ("meta", "img", "link", "br")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(page: str) -> Reader:
+    reader = Reader()
+    reader.feed(page)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+def test_rows_have_a_cell_for_every_header() -> None:
+    steady, noisy = rows([REPORT, NOISY])
+    assert dict(zip(HEADERS, steady, strict=True)) == {
+        "Runtime": "onnxruntime",
+        "Precision": "fp32",
+        "Threads": "2",
+        "Size": "512 x 1024",
+        "p50 ms": "10.00",
+        "p90 ms": "11.00",
+        "p99 ms": "12.00",
+        "CPU ms": "19.50",
+        "FPS": "100.0",
+        "Peak MB": "87",
+        "mIoU": "0.712",
+    }
+    assert noisy[HEADERS.index("p50 ms")] == "10.00*"
+    assert noisy[-1] == "-"
+
+
+def test_markdown_is_a_table_with_notes() -> None:
+    text = markdown([REPORT, NOISY], {"openvino": "openvino is not installed"})
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in table} == {len(HEADERS) + 1}
+    assert len(table) == 4
+    assert "Measured on A processor; onnxruntime on CPUExecutionProvider" in text
+    assert r"\* Times varied by more than 10 %" in text
+    assert "Not measured: openvino is not installed." in text
+    assert "varied" not in markdown([REPORT], {})
+
+
+def test_the_page_shows_everything_and_needs_nothing_else(picture: Path) -> None:
+    page = Page(
+        manifest(),
+        iou={"road": 0.9, "sky": 0.5},
+        reports=[REPORT],
+        skipped={"torch": "torch is not installed"},
+        drawings={"What was found": picture, "How it was found": picture},
+        examples=[Example(picture, picture), Example(picture)],
+    )
+    html = report_page(page)
+    reader = read(html)
+    pictures = [attributes["src"] or "" for tag, attributes in reader.found if tag == "img"]
+    assert len(pictures) == 5
+    for source in pictures:
+        kind, _, content = source.partition(",")
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(content) == picture.read_bytes()
+    assert not re.search(r"https?:|@import|url\(", html)
+    assert {tag for tag, _ in reader.found}.isdisjoint({"script", "link", "iframe"})
+    assert [a["value"] for tag, a in reader.found if tag == "meter"] == ["0.9000", "0.5000"]
+    for words in ("streets", "darts", "0123456789ab", "100.0", "seed", "torch is not installed"):
+        assert words in reader.text
+    assert "prefers-color-scheme: dark" in html
+
+
+def test_what_is_left_out_has_no_section() -> None:
+    reader = read(report_page(Page(manifest())))
+    assert "Provenance" in reader.text
+    for title in ("Speed", "Scores by class", "Examples"):
+        assert title not in [text.strip() for text in reader.text.splitlines()]
+
+
+def test_nothing_in_a_bundle_can_write_into_the_page(picture: Path) -> None:
+    hostile = manifest(
+        name=HOSTILE,
+        system=HOSTILE,
+        data=HOSTILE,
+        genotype=HOSTILE,
+        classes=(HOSTILE, "sky"),
+        provenance={HOSTILE: HOSTILE},
+    )
+    page = Page(
+        hostile,
+        iou={HOSTILE: 0.5},
+        reports=[replace(REPORT, runtime=HOSTILE, device=HOSTILE)],
+        skipped={"x": HOSTILE},
+        drawings={HOSTILE: picture},
+    )
+    reader = read(report_page(page))
+    assert "script" not in {tag for tag, _ in reader.found}
+    assert reader.text.count(HOSTILE) >= 8
+
+
+def test_only_pictures_go_on_the_page(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"notes\.txt is no picture"):
+        report_page(Page(manifest(), drawings={"x": tmp_path / "notes.txt"}))

@@ -1,0 +1,85 @@
+"""The gate lets the right file through and deletes every wrong one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from export.runtimes import Pixels
+from export.verify import LABEL_LIMIT, LOGIT_LIMIT, Agreement, verify
+from models.network import Network
+
+
+@pytest.fixture
+def artifact(model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(model, tmp_path / "model.onnx"))
+
+
+def test_the_right_file_passes(
+    make_network: Callable[[int], Network], artifact: Path, pixels: Pixels
+) -> None:
+    network = make_network(0).train()
+    content = artifact.read_bytes()
+    agreement = verify(network, artifact, pixels)
+    assert agreement.images == 3
+    assert agreement.max_logit_difference < 1e-4
+    assert agreement.label_agreement >= LABEL_LIMIT
+    assert artifact.read_bytes() == content
+    assert network.training
+
+
+def test_another_network_is_refused_and_its_file_deleted(
+    make_network: Callable[[int], Network], artifact: Path, pixels: Pixels
+) -> None:
+    with pytest.raises(ValueError, match=r"largest logit difference \d.*% of pixels, 3 images"):
+        verify(make_network(1), artifact, pixels)
+    assert not artifact.exists()
+
+
+def test_a_difference_that_changes_no_label_is_refused(
+    make_network: Callable[[int], Network], artifact: Path, pixels: Pixels
+) -> None:
+    network = make_network(0)
+    with torch.no_grad():
+        network.get_parameter("classify.bias").add_(0.01)
+    with pytest.raises(ValueError, match=r"same label on 100\.0000%"):
+        verify(network, artifact, pixels)
+    assert not artifact.exists()
+
+
+def test_numbers_that_are_none_are_refused(
+    make_network: Callable[[int], Network], artifact: Path, pixels: Pixels
+) -> None:
+    network = make_network(0)
+    with torch.no_grad():
+        network.get_parameter("classify.bias").fill_(float("nan"))
+    with pytest.raises(ValueError, match="nan"):
+        verify(network, artifact, pixels)
+    assert not artifact.exists()
+
+
+def test_no_images_prove_nothing(
+    make_network: Callable[[int], Network], artifact: Path, pixels: Pixels
+) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        verify(make_network(0), artifact, pixels[:0])
+
+
+@pytest.mark.parametrize(
+    ("difference", "scale", "labels", "holds"),
+    [
+        (LOGIT_LIMIT, 0.01, 1.0, True),
+        (1.01 * LOGIT_LIMIT, 1.0, 1.0, False),
+        (1.01 * LOGIT_LIMIT, 10.0, 1.0, True),
+        (0.0, 1.0, LABEL_LIMIT, True),
+        (0.0, 1.0, LABEL_LIMIT - 1e-6, False),
+        (float("nan"), 1.0, 1.0, False),
+        (0.0, float("nan"), 1.0, True),
+    ],
+)
+def test_the_limits(difference: float, scale: float, labels: float, holds: bool) -> None:
+    assert Agreement(1, difference, labels, scale).holds is holds
