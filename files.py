@@ -51,6 +51,12 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path``, whole or not at all."""
+    with replacing(path) as part:
+        part.write_bytes(data)
+
+
 def sha256(path: Path) -> str:
     """64 hex digits that name the content of a file."""
     digest = hashlib.sha256()

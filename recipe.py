@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -18,6 +18,9 @@ Pixels = Annotated[int, Field(ge=32, le=8192)]
 HeightWidth = tuple[Pixels, Pixels]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]
+
+
+Section = TypeVar("Section", bound=BaseModel)
 
 
 class Strict(BaseModel):
@@ -46,7 +49,7 @@ class Data(Strict):
     """``folder``: images to validate on; without it every fifth image is held out."""
     val_masks: str | None = None
     classes: tuple[str, ...] | None = None
-    """``folder``: the class names in the order of their numbers, or a ``classes.txt`` in ``root``."""
+    """``folder``: names in the order of their numbers; ``root/classes.txt`` if absent."""
     ignore: Annotated[int, Field(ge=0, le=255)] = 255
     """``folder``: the label that is no class."""
     workers: Annotated[int, Field(ge=0, le=64)] = 0
@@ -155,13 +158,7 @@ class Recipe(Strict):
 
         ``ValueError`` names the file, the key and the remedy.
         """
-        document = read_yaml(path)
-        for override in overrides:
-            apply_override(document, override)
-        try:
-            return cls.model_validate(document)
-        except ValidationError as error:
-            raise ValueError(f"{path}: {explain(error, cls)}") from None
+        return parse(cls, read_yaml(path), overrides, str(path))
 
     def document(self) -> dict[str, Any]:
         """The recipe as plain JSON values, every default filled in."""
@@ -169,6 +166,18 @@ class Recipe(Strict):
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.document(), sort_keys=False)
+
+
+def parse(
+    model: type[Section], document: dict[str, Any], overrides: Iterable[str], source: str
+) -> Section:
+    """Validate a document after ``overrides``; ``ValueError`` names ``source`` and the key."""
+    for override in overrides:
+        apply_override(document, override)
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise ValueError(f"{source}: {explain(error, model)}") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
@@ -50,7 +49,9 @@ def panel_height(genotype: Genotype, name: str) -> float:
 def draw_cell(axes: Axes, edges: Sequence[Edge]) -> None:
     """A staircase of nodes: each with its ops to its left, all joined on the right."""
     inner = sorted({edge.dst for edge in edges})
-    places = {0: (0.0, 0.4), 1: (0.0, -0.9)} | {n: (4.0 * i + 5, -1.3 * i) for i, n in enumerate(inner)}
+    places = {0: (0.0, 0.4), 1: (0.0, -0.9)} | {
+        n: (4.0 * i + 5, -1.3 * i) for i, n in enumerate(inner)
+    }
     labels = {0: "cell\nl-2", 1: "cell\nl-1"}
     right = (4.0 * len(inner) + 5, -0.65 * (len(inner) - 1))
     for node in inner:
@@ -128,6 +129,6 @@ def draw_history(log: Sequence[Mapping[str, float]], path: Path) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, the same bytes for the same picture."""
+    """Write a PNG: the same bytes for the same picture."""
     with replacing(path) as part:
-        FigureCanvasAgg(figure).print_png(part, metadata={"Software": None}, pil_kwargs={})
+        figure.savefig(part, format="png", dpi=110, metadata={"Software": None})

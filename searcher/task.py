@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -28,16 +28,22 @@ class Task:
     train: Batches
     val: Batches
     arch: Batches | None = None
+    tick: Callable[[], None] = lambda: None
+    """Called for every batch to train on that was drawn."""
 
     def ready(self, batches: Batches, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch, on the task's device."""
         for pixels, labels in batches(epoch):
+            if batches is self.train:
+                self.tick()
             yield self.fabric.to_device(pixels), self.fabric.to_device(labels)
 
     def place(self, network: nn.Module) -> None:
         """Move a network to the task's device, its weights channels last like the images."""
         network.to(self.fabric.device)
-        network.to(memory_format=torch.channels_last)
+        for p in network.parameters():
+            if p.ndim == 4:
+                p.data = p.data.contiguous(memory_format=torch.channels_last)
 
     def logits(self, network: nn.Module, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] -> float32 [B, K, H, W], computed in the task's precision."""

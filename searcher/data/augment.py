@@ -1,4 +1,4 @@
-"""From a sample to a training example: zoom, crop, flip and colour, all drawn from one generator."""
+"""From a sample to a training example: zoom, crop, flip and colour, from one generator."""
 
 from __future__ import annotations
 

@@ -1,0 +1,133 @@
+"""What the commands print: progress, tables, and how each of them ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from files import readable_size
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+class Watch(Protocol):
+    """What a long job tells while it runs."""
+
+    def tick(self) -> None:
+        """One batch is done."""
+
+    def report(self, epoch: int, scores: Mapping[str, float]) -> None:
+        """One epoch is done, counted from 1."""
+
+
+@contextmanager
+def watching(job: str, epochs: int, ticks: int) -> Iterator[Watch]:
+    """A bar on a terminal, plain lines elsewhere, for ``epochs`` of ``ticks`` batches each."""
+    if not err.is_terminal:
+        yield Lines(job, epochs)
+        return
+    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[scores]}")]
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=err) as progress:
+        yield Bar(progress, job, epochs, ticks)
+
+
+class Bar:
+    """A job on a terminal."""
+
+    def __init__(self, progress: Progress, job: str, epochs: int, ticks: int) -> None:
+        self.progress, self.job, self.epochs, self.ticks = progress, job, epochs, ticks
+        self.task = progress.add_task(f"{job} 0/{epochs}", total=epochs * ticks, scores="")
+
+    def tick(self) -> None:
+        self.progress.advance(self.task)
+
+    def report(self, epoch: int, scores: Mapping[str, float]) -> None:
+        text = f"{self.job} {epoch}/{self.epochs}"
+        done = epoch * self.ticks
+        self.progress.update(
+            self.task, completed=done, description=text, scores=scores_text(scores)
+        )
+
+
+class Lines:
+    """A job whose output goes to a file."""
+
+    def __init__(self, job: str, epochs: int) -> None:
+        self.job, self.epochs = job, epochs
+        self.start, self.first = time.monotonic(), 0
+
+    def tick(self) -> None:
+        """A line for every batch would be too much."""
+
+    def report(self, epoch: int, scores: Mapping[str, float]) -> None:
+        self.first = self.first or epoch - 1
+        spent = time.monotonic() - self.start
+        left = spent / (epoch - self.first) * (self.epochs - epoch)
+        text = f"{self.job} {epoch}/{self.epochs} {scores_text(scores)}"
+        err.print(f"{text} ({spent:.0f} s, {left:.0f} s left)", soft_wrap=True)
+
+
+def scores_text(scores: Mapping[str, float]) -> str:
+    """``loss 0.412, miou 0.530``"""
+    shown = {name: value for name, value in scores.items() if name != "epoch"}
+    return ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in shown.items())
+
+
+@contextmanager
+def busy(text: str) -> Iterator[None]:
+    """A word on what takes a while and has no steps to count."""
+    if err.is_terminal:
+        with err.status(text):
+            yield
+    else:
+        err.print(text, soft_wrap=True)
+        yield
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> None:
+    """A table whose columns from ``numbers`` on are set flush right."""
+    view = Table(*headers, box=None, pad_edge=False, header_style="bold")
+    for column in view.columns[numbers:]:
+        column.justify = "right"
+    for row in rows:
+        view.add_row(*row)
+    wide = Console(highlight=False, width=max(out.width, 110)) if not out.is_terminal else out
+    wide.print(view)
+
+
+def wrote(*paths: Path) -> None:
+    """Say what a command left, and how large it is."""
+    for path in paths:
+        say(f"wrote {path} ({readable_size(path)})")
+
+
+def following(*commands: str) -> None:
+    """Say what to type next."""
+    say("next:")
+    for command in commands:
+        say(f"  {program()} {command}")
+
+
+def say(text: str) -> None:
+    out.print(text, soft_wrap=True, markup=False)
+
+
+def complain(text: str) -> None:
+    """The one sentence of an error."""
+    err.print(f"segnas: {text}", soft_wrap=True, markup=False)
+
+
+def program() -> str:
+    """How the running program is typed in this shell."""
+    return "segnas" if shutil.which("segnas") else os.path.relpath(sys.argv[0])

@@ -1,0 +1,312 @@
+"""segnas: search, train, export, measure and serve a segmentation network.
+
+A recipe is one YAML file and names every stage; 'segnas build RECIPE' runs them all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import console
+from console import following, say
+
+if TYPE_CHECKING:
+    from evaluate import Scores
+    from recipe import Data, Recipe
+    from serve.predictor import Predictor
+    from stages import Build
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help=__doc__,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Source = Annotated[Path, typer.Argument(help="A recipe, or the folder of a run that was begun.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a recipe key: --set train.epochs=10.")
+]
+BundlePath = Annotated[Path, typer.Argument(help="A bundle, such as runs/quickstart/bundle.")]
+Json = Annotated[str | None, typer.Option("--json", help="Write JSON to this file, '-' to print.")]
+RuntimeChoice = Annotated[str, typer.Option(help="onnxruntime or torch.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to the runtime.")]
+
+
+@app.command()
+def build(source: Source, set_: Set = None) -> None:
+    """Search, train, export and measure; what is already done is not done again."""
+    with begin(source, set_) as work:
+        ran = [work.search(), work.train(), work.export(), work.measure()]
+        if not any(ran):
+            say(f"nothing to do: {work.run} is finished and its recipe has not changed")
+        show_measured(work)
+    following(f"serve {work.bundle}", f"predict {work.bundle} IMAGE --out masks")
+
+
+@app.command()
+def search(source: Source, set_: Set = None) -> None:
+    """Search an architecture: RECIPE -> RUN/search/genotype.json."""
+    with begin(source, set_) as work:
+        folder = work.run / "search"
+        finish(work.search(), folder, ["genotype.json", "architecture.png", "history.png"])
+    following(f"train {work.run}")
+
+
+@app.command()
+def train(source: Source, set_: Set = None) -> None:
+    """Train the found network from scratch: RUN/search -> RUN/train/weights.safetensors."""
+    with begin(source, set_) as work:
+        folder = work.run / "train"
+        finish(work.train(), folder, ["network.json", "weights.safetensors", "history.png"])
+    following(f"export {work.run}")
+
+
+@app.command()
+def export(source: Source, set_: Set = None) -> None:
+    """Export and verify the trained network: RUN/train -> RUN/bundle."""
+    with begin(source, set_) as work:
+        finish(work.export(), work.bundle, ["model.onnx", "weights.safetensors", "manifest.json"])
+    following(f"bench {work.bundle}", f"serve {work.bundle}")
+
+
+@app.command()
+def bench(
+    bundle: BundlePath,
+    threads: Annotated[list[int] | None, typer.Option(min=1, help="May be repeated.")] = None,
+    iterations: Annotated[int, typer.Option(min=3)] = 60,
+    json_: Json = None,
+) -> None:
+    """Measure the speed of everything in a bundle that this machine can run."""
+    from export.benchmark import benchmark_bundle
+    from export.report import HEADERS, notes, rows
+
+    with console.busy("measuring"):
+        found = benchmark_bundle(bundle, threads=threads or (1, 2), iterations=iterations)
+    if json_ != "-":
+        console.table(HEADERS, rows(found.reports), 2)
+        for note in notes(found.reports, found.skipped):
+            say(note)
+    write_json(json_, [report.row() for report in found.reports])
+    if json_ != "-":
+        following(f"serve {bundle}")
+
+
+@app.command(name="eval")
+def evaluate(
+    bundle: BundlePath,
+    data: Annotated[str, typer.Option(help="streets, camvid=DIR or folder=DIR.")],
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
+    runtime: RuntimeChoice = "onnxruntime",
+    set_: Set = None,
+    json_: Json = None,
+) -> None:
+    """Score a bundle's engine on a data set, at the full size of the labels."""
+    from evaluate import evaluate as score
+    from export.bundle import Bundle
+    from searcher.data.catalogue import open_data
+
+    loaded = Bundle.load(bundle)
+    with console.busy(f"running {runtime} over {data}"):
+        settings = data_settings(data, loaded.manifest.size, set_ or [])
+        scores = score(loaded, runtime, open_data(settings), split)
+    if json_ != "-":
+        show_scores(scores)
+    write_json(json_, scores.row())
+    if json_ != "-":
+        following(f"serve {bundle}")
+
+
+@app.command()
+def predict(
+    bundle: BundlePath,
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    runtime: RuntimeChoice = "onnxruntime",
+    opacity: Annotated[float, typer.Option(min=0, max=1)] = 0.55,
+) -> None:
+    """Segment images: IMAGE -> OUT/IMAGE.label.png (class numbers) and OUT/IMAGE.overlay.png."""
+    from export.bundle import Bundle
+    from export.runtimes import load
+    from serve.predictor import Predictor
+
+    check_names(images)
+    loaded = Bundle.load(bundle)
+    with load(runtime, loaded) as engine:
+        predictor = Predictor(loaded, engine)
+        for image in images:
+            segment(predictor, image, out, opacity)
+    following(f"serve {bundle}")
+
+
+@app.command()
+def serve(
+    bundle: BundlePath,
+    host: Annotated[str, typer.Option(envvar="HOST")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="PORT", min=0, max=65535)] = 7860,
+    runtime: RuntimeChoice = "onnxruntime",
+    threads: Threads = 0,
+) -> None:
+    """Put a bundle behind a page where pictures can be dropped."""
+    from serve.app import serve as run
+
+    def ready(url: str) -> None:
+        say(f"serving {bundle} at {url} (stop with Ctrl-C)")
+
+    run(bundle, runtime_name=runtime, host=host, port=port, threads=threads, ready=ready)
+
+
+@app.command()
+def show(source: Source, set_: Set = None) -> None:
+    """Print a recipe with every default filled in."""
+    say(load_recipe(source, set_).to_yaml().rstrip())
+
+
+@app.command()
+def systems() -> None:
+    """List the search systems."""
+    from searcher.systems import SYSTEMS
+
+    rows = [(name, " ".join((make.__doc__ or "").split())) for name, make in SYSTEMS.items()]
+    console.table(("System", "What it searches, and how"), rows, 2)
+    following("build recipes/quickstart.yaml --set system=darts --set out=runs/darts")
+
+
+@app.command()
+def doctor(json_: Json = None) -> None:
+    """Say what this machine can run, and what to install for the rest."""
+    from export.doctor import diagnose
+
+    findings = diagnose()
+    if json_ != "-":
+        rows = [(f.subject, f.state, f.detail, f.remedy) for f in findings]
+        console.table(("What", "State", "Detail", "Remedy"), rows, 4)
+    write_json(json_, [vars(finding) for finding in findings])
+
+
+@contextmanager
+def begin(source: Path, overrides: list[str] | None) -> Iterator[Build]:
+    """The build of a recipe, its run's folder held until the block ends."""
+    recipe = load_recipe(source, overrides)
+    from runs import owned
+
+    with owned(recipe.out):
+        from stages import Build
+
+        yield Build(recipe, overrides or [])
+
+
+def load_recipe(source: Path, overrides: list[str] | None) -> Recipe:
+    """A recipe's file, or the one that a run keeps in its folder."""
+    from recipe import Recipe
+
+    changes = list(overrides or [])
+    if source.is_dir():
+        return Recipe.load(source / "recipe.yaml", [*changes, f"out={json.dumps(str(source))}"])
+    return Recipe.load(source, changes)
+
+
+def finish(ran: bool, folder: Path, files: list[str]) -> None:
+    """Say what a stage left."""
+    if not ran:
+        say(f"nothing to do: {folder} is finished and its recipe has not changed")
+    console.wrote(*(folder / name for name in files))
+
+
+def show_measured(work: Build) -> None:
+    """The table of a build, and where everything is."""
+    measured = work.measured()
+    say(f"val mIoU of the engine: {measured['scores']['miou']:.3f}")
+    say((work.bundle / "benchmark.md").read_text("utf-8").rstrip())
+    console.wrote(work.run / "search" / "genotype.json", work.bundle / "report.html", work.bundle)
+
+
+def show_scores(scores: Scores) -> None:
+    """A class a row, and the means."""
+    rows = [(n, "-" if v is None else f"{100 * v:.1f} %") for n, v in scores.iou.items()]
+    console.table(("Class", "IoU"), rows, 1)
+    say(
+        f"mIoU {100 * scores.miou:.2f} %, pixel accuracy {100 * scores.pixel_accuracy:.2f} %, "
+        f"{scores.images} images of split {scores.split}, {scores.runtime}"
+    )
+
+
+def data_settings(text: str, size: tuple[int, int], overrides: list[str]) -> Data:
+    """``camvid=DIR`` as the data section of a recipe."""
+    from recipe import Data, parse
+
+    name, _, root = text.partition("=")
+    document = {"name": name, "root": root or None, "size": list(size)}
+    return parse(Data, document, overrides, f"--data {text}")
+
+
+def check_names(images: list[Path]) -> None:
+    """``ValueError`` where two images would be written to the same file."""
+    seen: dict[str, Path] = {}
+    for image in images:
+        if image.stem in seen:
+            raise ValueError(f"{image} and {seen[image.stem]} have one name: predict them apart")
+        seen[image.stem] = image
+
+
+def segment(predictor: Predictor, image: Path, out: Path, opacity: float) -> None:
+    """Write the two pictures of one image."""
+    from files import write_bytes
+    from images import encode_png
+
+    found = predictor.predict(image, opacity)
+    palette = predictor.bundle.manifest.palette
+    label, overlay = out / f"{image.stem}.label.png", out / f"{image.stem}.overlay.png"
+    write_bytes(label, encode_png(found.labels, palette))
+    write_bytes(overlay, encode_png(found.overlay))
+    console.wrote(label, overlay)
+
+
+def write_json(path: str | None, document: object) -> None:
+    """JSON to a file, or to the standard output for ``-``."""
+    from files import write_text
+
+    if path is None:
+        return
+    text = json.dumps(document, indent=2) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    write_text(Path(path), text)
+    console.wrote(Path(path))
+
+
+def main() -> None:
+    """Run a command; what a person can mend is one sentence and exit code 2."""
+    import logging
+
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    try:
+        app()
+    except KeyboardInterrupt:
+        stop("stopped; the same command goes on from the last checkpoint", 130)
+    except ModuleNotFoundError as error:
+        extra = "serve" if error.name in ("gradio", "fastapi", "uvicorn") else "train"
+        stop(f"{error.name} is not installed: pip install 'segnas[{extra}]'", 2)
+    except (ValueError, OSError) as error:
+        if os.environ.get("SEGNAS_TRACEBACK"):
+            raise
+        stop(str(error), 2)
+
+
+def stop(sentence: str, code: int) -> None:
+    console.complain(sentence)
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

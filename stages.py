@@ -1,0 +1,227 @@
+"""The stages of a build: what each reads and writes, and when it need not run again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from console import busy, watching
+from evaluate import Scores, evaluate
+from export.assembly import Description, make_bundle
+from export.benchmark import Comparison, benchmark_bundle
+from export.bundle import MANIFEST, Bundle
+from export.report import Example, Page, markdown, report_page
+from export.runtimes import Pixels
+from files import sha256, write_text
+from models import weights
+from models.genotype import Genotype
+from models.network import build
+from recipe import Recipe
+from runs import Stage
+from searcher import checkpoint, pictures
+from searcher.data import DataSet, Split
+from searcher.data.augment import Resized
+from searcher.data.batches import kept
+from searcher.data.catalogue import open_data
+from searcher.prepare import search_task, train_task
+from searcher.search import GENOTYPE, TRIALS, search
+from searcher.systems import SYSTEMS
+from searcher.train import METRICS, fit
+
+ARCHITECTURE, HISTORY = "architecture.png", "history.png"
+BENCHMARK, TABLE, REPORT = "benchmark.json", "benchmark.md", "report.html"
+
+
+class Build:
+    """A recipe and the run that it makes.  Each stage returns whether it had anything to do."""
+
+    def __init__(self, recipe: Recipe, overrides: Iterable[str] = ()) -> None:
+        self.recipe, self.overrides = recipe, tuple(overrides)
+        self.run = recipe.out
+
+    @cached_property
+    def data(self) -> DataSet:
+        return open_data(self.recipe.data)
+
+    @cached_property
+    def train_split(self) -> Split:
+        with busy("reading the images to train on"):
+            return kept(self.data.split("train"))
+
+    @cached_property
+    def val_split(self) -> Split:
+        with busy("reading the images to validate on"):
+            return kept(self.data.split("val"))
+
+    def inputs(self, section: str) -> dict[str, Any]:
+        """What the search and the training depend on alike, and their own section."""
+        document = self.recipe.document()
+        data = document["data"]
+        del data["workers"], data["root"]
+        names = ("train", "val")
+        data["fingerprint"] = {name: self.data.split(name).fingerprint for name in names}
+        precision = self.recipe.compute.precision
+        common = {"seed": self.recipe.seed, "precision": precision, "data": data}
+        return {"system": self.recipe.system, **common, section: document[section]}
+
+    def search(self) -> bool:
+        """Find a genotype."""
+        stage = Stage(self.run / "search", self.inputs("search"))
+        stage.refuse_changes()
+        if stage.done:
+            return False
+        self.record()
+        torch.manual_seed(self.recipe.seed)
+        settings = self.recipe.search
+        classes = len(self.data.classes)
+        task = search_task(self.recipe, classes, self.train_split, self.val_split)
+        with watching("search", settings.epochs, len(task.train)) as watch:
+            strategy = SYSTEMS[self.recipe.system](replace(task, tick=watch.tick), settings)
+            trial = search(strategy, settings.epochs, stage.folder, watch.report, key=stage.key)
+        pictures.draw_architecture(trial.genotype, stage.folder / ARCHITECTURE)
+        trials = checkpoint.read_log(stage.folder / TRIALS)
+        pictures.draw_history(trials, stage.folder / HISTORY)
+        stage.finish(GENOTYPE, TRIALS, ARCHITECTURE, HISTORY)
+        return True
+
+    def train(self) -> bool:
+        """Train the network of the genotype from scratch."""
+        genotype = Genotype.load(self.run / "search" / GENOTYPE)
+        inputs = {**self.inputs("train"), "genotype": genotype.fingerprint}
+        stage = Stage(self.run / "train", inputs)
+        stage.refuse_changes()
+        if stage.done:
+            return False
+        self.record()
+        torch.manual_seed(self.recipe.seed)
+        settings = self.recipe.train
+        network = build(genotype.resized(**settings.sizes), len(self.data.classes))
+        task = train_task(self.recipe, network.num_classes, self.train_split, self.val_split)
+        with watching("train", settings.epochs, len(task.train)) as watch:
+            task = replace(task, tick=watch.tick)
+            fit(network, task, settings, stage.folder, watch.report, key=stage.key)
+        log = checkpoint.read_log(stage.folder / METRICS)
+        pictures.draw_history(log, stage.folder / HISTORY)
+        stage.finish(weights.NETWORK, weights.WEIGHTS, METRICS, HISTORY)
+        return True
+
+    def export(self) -> bool:
+        """Write the bundle, every file of which has passed the gate."""
+        folder = self.run / "train"
+        network = weights.load(folder)
+        made_from = self.digest_of(folder)
+        if self.bundle_is_from(made_from):
+            return False
+        self.record()
+        with busy("exporting, and comparing with the network"):
+            description = self.description(made_from)
+            make_bundle(network, self.bundle, description, self.example_pixels())
+        return True
+
+    def measure(self) -> bool:
+        """Measure the bundle's speed, score its engine, and write the report."""
+        bundle = Bundle.load(self.bundle)
+        settings = self.recipe.bench
+        key = {"bundle": sha256(self.bundle / MANIFEST), "bench": settings.model_dump(mode="json")}
+        if (self.bundle / REPORT).is_file() and self.measured().get("key") == key:
+            return False
+        with busy("scoring the engine"):
+            scores = evaluate(bundle, "onnxruntime", self.data, "val")
+        with busy("measuring its speed"):
+            found = benchmark_bundle(
+                self.bundle,
+                threads=settings.threads,
+                iterations=settings.iterations,
+                warmup=settings.warmup,
+            )
+        found = with_miou(found, scores)
+        write_text(self.bundle / TABLE, markdown(found.reports, found.skipped))
+        write_text(self.bundle / REPORT, self.report(bundle, found, scores))
+        rows = [report.row() for report in found.reports]
+        document = {"key": key, "rows": rows, "scores": scores.row()}
+        write_text(self.bundle / BENCHMARK, json.dumps(document, indent=2) + "\n")
+        return True
+
+    @property
+    def bundle(self) -> Path:
+        return self.run / "bundle"
+
+    def bundle_is_from(self, made_from: str) -> bool:
+        """Whether the bundle is there, whole, and made from the same inputs."""
+        if not (self.bundle / MANIFEST).is_file():
+            return False
+        return Bundle.load(self.bundle).manifest.provenance.get("made from") == made_from
+
+    def digest_of(self, trained: Path) -> str:
+        """Twelve hex digits that name everything the bundle depends on."""
+        digests = {name: sha256(trained / name) for name in (weights.NETWORK, weights.WEIGHTS)}
+        inputs = {**self.inputs("export"), **digests, "segnas": version("segnas")}
+        return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
+
+    def description(self, made_from: str) -> Description:
+        """What the bundle says about its network."""
+        last = checkpoint.read_log(self.run / "train" / METRICS)[-1]
+        return Description(
+            name=self.run.name,
+            system=self.recipe.system,
+            data=f"{self.data.name}: {self.data.licence}",
+            classes=self.data.classes,
+            palette=self.data.palette,
+            scores={name: last[name] for name in ("miou", "pixel_accuracy")},
+            provenance={"made from": made_from, "seed": str(self.recipe.seed)},
+        )
+
+    def example_pixels(self) -> Pixels:
+        """Validation images at the engine's size, [N, H, W, 3], evenly spread over the split."""
+        settings = self.recipe.export
+        fit_to = Resized(settings.size or self.recipe.data.size)
+        split = self.data.split("val")
+        count = min(settings.examples, len(split))
+        chosen = [split[i * len(split) // count] for i in range(count)]
+        rng = np.random.default_rng(0)
+        return np.stack([fit_to(sample, rng).pixels for sample in chosen])
+
+    def report(self, bundle: Bundle, found: Comparison, scores: Scores) -> str:
+        """The run on one page."""
+        drawings = {
+            "The architecture that was found": self.run / "search" / ARCHITECTURE,
+            "The search": self.run / "search" / HISTORY,
+            "The training": self.run / "train" / HISTORY,
+        }
+        iou = {name: value for name, value in scores.iou.items() if value is not None}
+        examples = [Example(path) for path in sorted((bundle.path / "examples").iterdir())]
+        return report_page(
+            Page(bundle.manifest, iou, found.reports, found.skipped, drawings, examples)
+        )
+
+    def measured(self) -> dict[str, Any]:
+        """What the last measurement left, empty where there is none."""
+        path = self.bundle / BENCHMARK
+        return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+    def record(self) -> None:
+        """Keep the recipe, every default filled in, with the run."""
+        changed = "".join(f"#   --set {override}\n" for override in self.overrides)
+        header = f"# What this run was made with.\n{changed}"
+        write_text(self.run / RECIPE, header + self.recipe.to_yaml())
+
+
+def with_miou(found: Comparison, scores: Scores) -> Comparison:
+    """Put the score beside the speed of what was scored: all artifacts of fp32 label alike."""
+    reports = tuple(
+        replace(report, miou=scores.miou) if report.precision == "fp32" else report
+        for report in found.reports
+    )
+    return replace(found, reports=reports)
+
+
+RECIPE = "recipe.yaml"
