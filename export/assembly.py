@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from PIL import Image
-
 from export.bundle import Artifact, Bundle, check_replaceable
 from export.formats.onnx import onnx_from_network
 from export.machine import cpu_model
 from export.runtimes import Pixels
 from export.verify import verify
+from images import encode_png
 from models.network import Network
 from models.weights import save
 
@@ -104,7 +103,7 @@ def save_examples(pixels: Pixels, folder: Path) -> None:
     """Write uint8 [N, H, W, 3] as ``00.png``, ``01.png``, ..."""
     folder.mkdir()
     for index, image in enumerate(pixels):
-        Image.fromarray(image).save(folder / f"{index:02}.png")
+        (folder / f"{index:02}.png").write_bytes(encode_png(image))
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
-from PIL import Image
 
+import images
 from export.bundle import Bundle
 from export.machine import peak_rss_mb
 from export.runtimes import Facts, Labels, Pixels, Runtime, load, missing
@@ -273,8 +273,7 @@ def example(bundle: Bundle) -> Pixels:
     names = sorted(name for name in bundle.manifest.files if name.startswith("examples/"))
     if not names:
         return np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
-    with Image.open(bundle.path / names[0]) as image:
-        return np.asarray(image.convert("RGB"))[None]
+    return images.resize(images.read(bundle.path / names[0]), (height, width))[None]
 
 
 def main(source: TextIO, sink: TextIO) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
 import onnx
@@ -16,6 +19,30 @@ from export.runtimes import Runtime, load
 
 SIZE = (48, 64)
 CLASSES = {"sky": (70, 130, 180), "road": (128, 64, 128), "tree": (34, 139, 34), "car": (0, 0, 142)}
+
+
+@pytest.fixture(scope="session")
+def segnas_once() -> Callable[..., tuple[int, str, str]]:
+    """Run a command as a shell would: exit code, standard output, standard error."""
+    return command
+
+
+def command(*words: object) -> tuple[int, str, str]:
+    import console
+    import segnas
+
+    out, err, arguments = io.StringIO(), io.StringIO(), sys.argv
+    sys.argv = ["segnas", *map(str, words)]
+    code = 0
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            segnas.main()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    finally:
+        sys.argv = arguments
+    assert console.out.file is not out
+    return code, out.getvalue(), err.getvalue()
 
 
 @pytest.fixture(scope="session")

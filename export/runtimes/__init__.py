@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -18,6 +19,9 @@ Pixels = NDArray[np.uint8]
 """[B, H, W, 3]"""
 Labels = NDArray[np.uint8]
 """[B, H, W]"""
+
+# ONNX Runtime sends telemetry unless this is set before its first import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 RUNTIMES = ("onnxruntime", "torch")
 EXTRAS: Mapping[str, str] = {"onnxruntime": "cpu", "torch": "train"}

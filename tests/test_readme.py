@@ -1,0 +1,61 @@
+"""Every command in the README is one that the program takes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+import segnas
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"```(?:bash|sh)\n(.*?)```", README, re.S)
+LINES = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines()]
+COMMANDS = [line for line in LINES if "segnas " in line]
+QUICK = ("show", "systems", "doctor", "--help")
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def words_of(line: str) -> list[str]:
+    """The words after the program's name."""
+    words = shlex.split(line)
+    program = next(i for i, word in enumerate(words) if Path(word).name == "segnas")
+    return words[program + 1 :]
+
+
+def test_the_readme_shows_commands() -> None:
+    assert {"make demo", "make test"} <= set(LINES)
+    shown = {words_of(line)[0] for line in COMMANDS}
+    assert shown >= set(get_command(segnas.app).commands) - {"search", "train", "export"}
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_parses(line: str) -> None:
+    words = words_of(line)
+    command = get_command(segnas.app)
+    if words[0] != "--help":
+        command.commands[words[0]].make_context(words[0], words[1:])
+
+
+@pytest.mark.parametrize("line", [x for x in COMMANDS if words_of(x)[0] in QUICK])
+def test_a_quick_command_runs(line: str, segnas_once: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    code, out, err = segnas_once(*words_of(line))
+    assert code == 0, err
+    assert out
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_make_knows_the_target(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.M)
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)", README))
+def test_a_link_leads_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()

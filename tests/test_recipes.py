@@ -1,0 +1,41 @@
+"""Every recipe in recipes/ parses, says what it costs, and builds what it describes."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from models.network import build
+from recipe import Recipe
+from searcher.strategies.bilevel import Bilevel
+from searcher.systems import SYSTEMS
+from searcher.task import Task
+
+ROOT = Path(__file__).parent.parent
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_a_recipe_says_how_it_is_run_and_what_it_costs(path: Path) -> None:
+    header = [line for line in path.read_text("utf-8").splitlines()[:8] if line.startswith("#")]
+    text = " ".join(header)
+    assert f"segnas build recipes/{path.name}" in text
+    assert "minutes" in text
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_its_networks_can_be_built(path: Path) -> None:
+    recipe = Recipe.load(path)
+    assert recipe.out == Path("runs") / path.stem
+    batches = None
+    task = Task(11, Fabric(accelerator="cpu"), train=batches, val=batches)
+    strategy = SYSTEMS[recipe.system](task, recipe.search)
+    assert isinstance(strategy, Bilevel)
+    genotype = strategy.supernet.space.sample(random.Random(0)).resized(**recipe.train.sizes)
+    network = build(genotype, 11).eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 3, *recipe.data.size)).shape == (1, 11, *recipe.data.size)

@@ -1,0 +1,94 @@
+"""Killed at any moment and run again, a build ends as if it had never been killed."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from files import sha256
+
+ROOT = Path(__file__).parent.parent
+RECIPE = """
+system: auto_deeplab
+out: {out}
+data: {{name: streets, size: [64, 96], train: 16, val: 2}}
+search: {{epochs: 5, warmup: 1, batch: 2, size: [32, 48], layers: 3, nodes: 2, lr: 0.05,
+  sizes: {{width: 2, stem: 4, head: 8}}}}
+train: {{epochs: 6, batch: 4, sizes: {{width: 4}}, validate_every: 2}}
+compute: {{precision: bf16, device: cpu, threads: 1}}
+"""
+RESULTS = (
+    "search/genotype.json",
+    "search/trials.jsonl",
+    "train/network.json",
+    "train/weights.safetensors",
+    "train/metrics.jsonl",
+)
+
+
+def start(command: str, recipe: Path) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "segnas", command, str(recipe)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL)
+
+
+def finish(recipe: Path) -> dict[str, str]:
+    for command in ("search", "train"):
+        assert start(command, recipe).wait(timeout=300) == 0
+    run = recipe.parent / "run"
+    assert not list(run.rglob("*.part"))
+    return {name: sha256(run / name) for name in RESULTS}
+
+
+def kill_after(process: subprocess.Popen[bytes], log: Path, lines: int, wait: float) -> bool:
+    """Kill -9 ``wait`` seconds after the log has ``lines`` lines; whether it was still running."""
+    while process.poll() is None:
+        if log.exists() and len(log.read_text().splitlines()) >= lines:
+            time.sleep(wait)
+            process.send_signal(signal.SIGKILL)
+            return process.wait() == -signal.SIGKILL
+        time.sleep(0.01)
+    return False
+
+
+@pytest.fixture
+def recipes(tmp_path: Path) -> tuple[Path, Path]:
+    paths = []
+    for name in ("whole", "killed"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "recipe.yaml").write_text(RECIPE.format(out=folder / "run"))
+        paths.append(folder / "recipe.yaml")
+    return paths[0], paths[1]
+
+
+def test_kill_minus_nine_changes_nothing(recipes: tuple[Path, Path]) -> None:
+    whole, killed = recipes
+    expected = finish(whole)
+    rng = random.Random(20261124)
+    killings = 0
+    for command, log in (("search", "search/trials.jsonl"), ("train", "train/metrics.jsonl")):
+        for lines in (1, 3):
+            process = start(command, killed)
+            path = killed.parent / "run" / log
+            killings += kill_after(process, path, lines, rng.uniform(0, 0.3))
+        if command == "search":
+            assert start(command, killed).wait(timeout=300) == 0
+    assert killings >= 2
+    assert finish(killed) == expected
+
+
+def test_another_seed_ends_elsewhere(recipes: tuple[Path, Path]) -> None:
+    whole, other = recipes
+    other.write_text(other.read_text() + "seed: 1\n")
+    for recipe in recipes:
+        assert start("search", recipe).wait(timeout=300) == 0
+    logs = [r.parent / "run/search/trials.jsonl" for r in (whole, other)]
+    assert sha256(logs[0]) != sha256(logs[1])

@@ -1,0 +1,163 @@
+"""Every system, from a recipe to labels: search, train, export, measure, score and predict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import images
+from export.bundle import Bundle
+from export.runtimes import load
+from files import sha256
+from models import weights
+from models.network import PixelsToLabels
+from searcher.systems import SYSTEMS
+from serve.predictor import Predictor
+
+Run = Callable[..., tuple[int, str, str]]
+
+RECIPE = """
+system: {system}
+out: {out}
+data: {{name: streets, size: [64, 96], train: 12, val: 4}}
+search: {{epochs: 2, warmup: 1, batch: 2, size: [32, 48], layers: 3, nodes: 2, lr: 0.05,
+  sizes: {{width: 2, {extra}head: 8}}}}
+train: {{epochs: 2, batch: 4, sizes: {{width: 4}}, validate_every: 1}}
+export: {{examples: 2}}
+bench: {{threads: [1], iterations: 3, warmup: 1}}
+compute: {{precision: fp32, device: cpu}}
+"""
+EXTRA = {"darts": "", "auto_deeplab": "stem: 4, "}
+
+
+@pytest.fixture(scope="module", params=list(SYSTEMS))
+def system(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def recipe(system: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp(system)
+    text = RECIPE.format(system=system, out=folder / "run", extra=EXTRA[system])
+    (folder / "recipe.yaml").write_text(text)
+    return folder / "recipe.yaml"
+
+
+@pytest.fixture(scope="module")
+def built(recipe: Path, segnas_once: Run) -> Path:
+    """The folder of a finished run."""
+    code, out, err = segnas_once("build", recipe)
+    assert code == 0, err
+    assert "report.html" in out
+    assert f"serve {recipe.parent / 'run' / 'bundle'}" in out
+    return recipe.parent / "run"
+
+
+def test_the_run_holds_what_was_promised(built: Path, system: str) -> None:
+    genotype = json.loads((built / "search/genotype.json").read_text())
+    assert genotype["graphs"]
+    assert not any(op == "none" for edges in genotype["graphs"].values() for *_, op in edges)
+    assert len((built / "search/trials.jsonl").read_text().splitlines()) == 2
+    metrics = [json.loads(x) for x in (built / "train/metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in metrics] == [1, 2]
+    assert all(np.isfinite(line["loss"]) and 0 <= line["miou"] <= 1 for line in metrics)
+    for picture in ("search/architecture.png", "search/history.png", "train/history.png"):
+        assert images.read(built / picture).shape[1] > 300
+    assert Bundle.load(built / "bundle").manifest.system == system
+
+
+def test_the_engine_says_what_the_network_says(built: Path) -> None:
+    bundle = Bundle.load(built / "bundle")
+    network = PixelsToLabels(weights.load(built / "train"))
+    pixels = np.stack([images.read(p) for p in sorted((bundle.path / "examples").iterdir())])
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(pixels)).numpy()
+    for runtime in ("onnxruntime", "torch"):
+        with load(runtime, bundle, threads=1) as engine:
+            labels = np.concatenate([engine(image[None]) for image in pixels])
+        assert labels.dtype == np.uint8
+        assert (labels == expected).mean() >= 0.999
+
+
+def test_a_finished_build_does_nothing_and_says_so(
+    built: Path, recipe: Path, segnas_once: Run
+) -> None:
+    files = [p for p in built.rglob("*") if p.is_file() and p.name != ".lock"]
+    before = {p: (sha256(p), p.stat().st_mtime_ns) for p in files}
+    code, out, _ = segnas_once("build", recipe)
+    assert code == 0
+    assert "nothing to do" in out
+    assert {p: (sha256(p), p.stat().st_mtime_ns) for p in files} == before
+
+
+def test_a_changed_recipe_is_refused_with_the_difference(
+    built: Path, recipe: Path, segnas_once: Run
+) -> None:
+    code, _, err = segnas_once("build", recipe, "--set", "train.lr=0.5")
+    assert code == 2
+    assert "train.lr: 0.004 -> 0.5" in err
+    assert err.count("\n") == 1
+
+
+def test_only_what_a_change_touches_is_made_again(
+    built: Path, recipe: Path, segnas_once: Run
+) -> None:
+    before = sha256(built / "train/weights.safetensors")
+    code, _, err = segnas_once("export", built, "--set", "export.examples=3")
+    assert code == 0, err
+    assert len(list((built / "bundle/examples").iterdir())) == 3
+    assert sha256(built / "train/weights.safetensors") == before
+
+
+def test_predict_eval_and_predictor_agree(built: Path, tmp_path: Path, segnas_once: Run) -> None:
+    bundle = Bundle.load(built / "bundle")
+    photo = tmp_path / "photo.jpg"
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (70, 111, 3), np.uint8)).resize((222, 140)).save(photo)
+    code, _, err = segnas_once("predict", bundle.path, photo, "--out", tmp_path / "out")
+    assert code == 0, err
+    labels = images.read_labels(tmp_path / "out/photo.label.png")
+    with load("onnxruntime", bundle) as engine:
+        predictor = Predictor(bundle, engine)
+        assert np.array_equal(labels, predictor(images.read(photo)))
+        assert np.array_equal(labels, predictor.predict(photo).labels)
+    assert labels.shape == (140, 222)
+    assert images.read(tmp_path / "out/photo.overlay.png").shape == (140, 222, 3)
+
+    root = tmp_path / "data"
+    for folder in ("val", "valannot"):
+        (root / folder).mkdir(parents=True)
+    Image.fromarray(images.read(photo)).save(root / "val/photo.png")
+    Image.fromarray(labels).save(root / "valannot/photo.png")
+    scores = tmp_path / "scores.json"
+    code, _, err = segnas_once("eval", bundle.path, "--data", f"camvid={root}", "--json", scores)
+    assert code == 0, err
+    found = json.loads(scores.read_text())
+    assert found["miou"] == found["pixel_accuracy"] == 1.0
+    assert found["images"] == 1
+    assert set(found) == {"miou", "pixel_accuracy", "iou", "images", "runtime", "split"}
+    assert list(found["iou"]) == list(bundle.manifest.classes)
+
+
+def test_bench_writes_a_row_for_every_artifact(
+    built: Path, tmp_path: Path, segnas_once: Run
+) -> None:
+    code, _, err = segnas_once(
+        "bench", built / "bundle", "--threads", 1, "--iterations", 3, "--json", tmp_path / "b.json"
+    )
+    assert code == 0, err
+    rows = json.loads((tmp_path / "b.json").read_text())
+    assert {row["runtime"] for row in rows} == {"onnxruntime", "torch"}
+    for row in rows:
+        keys = "runtime provider precision device threads batch size wall_ms cpu_ms fps peak_rss_mb"
+        assert set(keys.split()) <= set(row)
+        for times in (row["wall_ms"], row["cpu_ms"]):
+            assert set(times) == {"p50", "p90", "p99", "mean", "std"}
+            assert 0 < times["p50"] <= times["p90"] <= times["p99"]
