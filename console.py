@@ -48,15 +48,17 @@ class Bar:
     def __init__(self, progress: Progress, job: str, epochs: int, ticks: int) -> None:
         self.progress, self.job, self.epochs, self.ticks = progress, job, epochs, ticks
         self.task = progress.add_task(f"{job} 0/{epochs}", total=epochs * ticks, scores="")
+        self.scores: dict[str, float] = {}
 
     def tick(self) -> None:
         self.progress.advance(self.task)
 
     def report(self, epoch: int, scores: Mapping[str, float]) -> None:
+        self.scores |= scores
         text = f"{self.job} {epoch}/{self.epochs}"
         done = epoch * self.ticks
         self.progress.update(
-            self.task, completed=done, description=text, scores=scores_text(scores)
+            self.task, completed=done, description=text, scores=scores_text(self.scores)
         )
 
 

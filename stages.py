@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
@@ -20,8 +21,9 @@ from export.assembly import Description, make_bundle
 from export.benchmark import Comparison, benchmark_bundle
 from export.bundle import MANIFEST, Bundle
 from export.report import Example, Page, markdown, report_page
-from export.runtimes import Pixels
+from export.runtimes import Pixels, load
 from files import sha256, write_text
+from images import encode_png
 from models import weights
 from models.genotype import Genotype
 from models.network import build
@@ -36,6 +38,7 @@ from searcher.prepare import search_task, train_task
 from searcher.search import GENOTYPE, TRIALS, search
 from searcher.systems import SYSTEMS
 from searcher.train import METRICS, fit
+from serve.predictor import Predictor
 
 ARCHITECTURE, HISTORY = "architecture.png", "history.png"
 BENCHMARK, TABLE, REPORT = "benchmark.json", "benchmark.md", "report.html"
@@ -145,7 +148,9 @@ class Build:
             )
         found = with_miou(found, scores)
         write_text(self.bundle / TABLE, markdown(found.reports, found.skipped))
-        write_text(self.bundle / REPORT, self.report(bundle, found, scores))
+        with tempfile.TemporaryDirectory() as folder:
+            examples = with_overlays(bundle, Path(folder))
+            write_text(self.bundle / REPORT, self.report(bundle, found, scores, examples))
         rows = [report.row() for report in found.reports]
         document = {"key": key, "rows": rows, "scores": scores.row()}
         write_text(self.bundle / BENCHMARK, json.dumps(document, indent=2) + "\n")
@@ -190,7 +195,9 @@ class Build:
         rng = np.random.default_rng(0)
         return np.stack([fit_to(sample, rng).pixels for sample in chosen])
 
-    def report(self, bundle: Bundle, found: Comparison, scores: Scores) -> str:
+    def report(
+        self, bundle: Bundle, found: Comparison, scores: Scores, examples: list[Example]
+    ) -> str:
         """The run on one page."""
         drawings = {
             "The architecture that was found": self.run / "search" / ARCHITECTURE,
@@ -198,7 +205,6 @@ class Build:
             "The training": self.run / "train" / HISTORY,
         }
         iou = {name: value for name, value in scores.iou.items() if value is not None}
-        examples = [Example(path) for path in sorted((bundle.path / "examples").iterdir())]
         return report_page(
             Page(bundle.manifest, iou, found.reports, found.skipped, drawings, examples)
         )
@@ -213,6 +219,18 @@ class Build:
         changed = "".join(f"#   --set {override}\n" for override in self.overrides)
         header = f"# What this run was made with.\n{changed}"
         write_text(self.run / RECIPE, header + self.recipe.to_yaml())
+
+
+def with_overlays(bundle: Bundle, folder: Path) -> list[Example]:
+    """The bundle's examples, and what its engine says about each, written to ``folder``."""
+    examples = []
+    with load("onnxruntime", bundle) as engine:
+        predictor = Predictor(bundle, engine)
+        for picture in sorted((bundle.path / "examples").iterdir()):
+            overlay = folder / picture.name
+            overlay.write_bytes(encode_png(predictor.predict(picture).overlay))
+            examples.append(Example(picture, overlay))
+    return examples
 
 
 def with_miou(found: Comparison, scores: Scores) -> Comparison:

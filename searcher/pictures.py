@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
+from matplotlib.ticker import MaxNLocator
 
 from files import replacing
 from models.families.trellis import LEVELS, layer, level
@@ -24,6 +25,9 @@ COLOURS = {
 }
 """The colour of an op by the first part of its name."""
 
+INCHES, STEP, BOX = 0.75, 3.4, 0.58
+"""Of a cell's drawing: inches a unit, units from node to node, units of half an op's box."""
+
 Point = tuple[float, float]
 
 
@@ -31,7 +35,8 @@ def draw_architecture(genotype: Genotype, path: Path) -> None:
     """One panel for each cell of a genotype, and one for its way through the trellis."""
     names = sorted(genotype.graphs, key=lambda name: name == "path")
     heights = [2.2 if name == "path" else 1 + panel_height(genotype, name) for name in names]
-    figure = Figure(figsize=(11, sum(heights)), layout="constrained")
+    widest = max(len({e.dst for e in genotype.graphs[name]}) for name in names if name != "path")
+    figure = Figure(figsize=(INCHES * (STEP * widest + 6.5), sum(heights)), layout="constrained")
     grid = figure.add_gridspec(len(names), 1, height_ratios=heights)
     for row, name in enumerate(names):
         axes = figure.add_subplot(grid[row])
@@ -50,23 +55,23 @@ def draw_cell(axes: Axes, edges: Sequence[Edge]) -> None:
     """A staircase of nodes: each with its ops to its left, all joined on the right."""
     inner = sorted({edge.dst for edge in edges})
     places = {0: (0.0, 0.4), 1: (0.0, -0.9)} | {
-        n: (4.0 * i + 5, -1.3 * i) for i, n in enumerate(inner)
+        n: (STEP * i + 4, -1.3 * i) for i, n in enumerate(inner)
     }
     labels = {0: "cell\nl-2", 1: "cell\nl-1"}
-    right = (4.0 * len(inner) + 5, -0.65 * (len(inner) - 1))
+    right = (STEP * len(inner) + 4.2, -0.65 * (len(inner) - 1))
     for node in inner:
         arriving = [edge for edge in edges if edge.dst == node]
         for k, edge in enumerate(arriving):
             x, y = places[node]
-            box = (x - 1.9, y + 0.6 * ((len(arriving) - 1) / 2 - k))
-            arrow(axes, places[edge.src], (box[0] - 0.95, box[1]), FAINT)
-            arrow(axes, (box[0] + 0.9, box[1]), (x - 0.3, y), INK)
+            box = (x - 1.6, y + 0.6 * ((len(arriving) - 1) / 2 - k))
+            arrow(axes, places[edge.src], (box[0] - BOX, box[1]), FAINT)
+            arrow(axes, (box[0] + BOX, box[1]), (x - 0.15, y), INK)
             boxed(axes, box, edge.op.replace("_", " "), colour_of(edge.op))
-        arrow(axes, places[node], (right[0] - 0.5, right[1]), FAINT)
+        arrow(axes, places[node], (right[0] - 0.42, right[1]), FAINT)
     for node, place in places.items():
         boxed(axes, place, labels.get(node, str(node)), "white", round_box=True)
     boxed(axes, right, "concat", "white")
-    finish(axes, (-1, right[0] + 1), (-1.3 * len(inner) + 0.4, 1.0))
+    finish(axes, (-0.8, right[0] + 0.8), (-1.3 * len(inner) + 0.4, 1.0))
 
 
 def draw_path(axes: Axes, edges: Sequence[Edge]) -> None:
@@ -123,6 +128,7 @@ def draw_history(log: Sequence[Mapping[str, float]], path: Path) -> None:
         axes.plot(*zip(*points, strict=True), color=ACCENT, marker="o", ms=3)
         axes.set_title(name.replace("_", " "), loc="left", color=INK)
         axes.set_xlabel(clock)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(color=FAINT, lw=0.5)
         axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
