@@ -289,7 +289,7 @@ def main() -> None:
     """Run a command; what a person can mend is one sentence and exit code 2."""
     import logging
 
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     try:
         app()
     except KeyboardInterrupt:

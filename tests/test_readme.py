@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.core import TyperGroup
 from typer.main import get_command
 
 import segnas
@@ -22,6 +23,12 @@ QUICK = ("show", "systems", "doctor", "--help")
 Run = Callable[..., tuple[int, str, str]]
 
 
+def program() -> TyperGroup:
+    group = get_command(segnas.app)
+    assert isinstance(group, TyperGroup)
+    return group
+
+
 def words_of(line: str) -> list[str]:
     """The words after the program's name."""
     words = shlex.split(line)
@@ -32,15 +39,14 @@ def words_of(line: str) -> list[str]:
 def test_the_readme_shows_commands() -> None:
     assert {"make demo", "make test"} <= set(LINES)
     shown = {words_of(line)[0] for line in COMMANDS}
-    assert shown >= set(get_command(segnas.app).commands) - {"search", "train", "export"}
+    assert shown >= set(program().commands) - {"search", "train", "export"}
 
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_a_command_parses(line: str) -> None:
     words = words_of(line)
-    command = get_command(segnas.app)
     if words[0] != "--help":
-        command.commands[words[0]].make_context(words[0], words[1:])
+        program().commands[words[0]].make_context(words[0], words[1:])
 
 
 @pytest.mark.parametrize("line", [x for x in COMMANDS if words_of(x)[0] in QUICK])

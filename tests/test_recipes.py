@@ -10,7 +10,10 @@ import torch
 from lightning_fabric import Fabric
 
 from models.network import build
-from recipe import Recipe
+from recipe import Data, Recipe
+from searcher.data.augment import Resized
+from searcher.data.batches import Batches
+from searcher.data.catalogue import open_data
 from searcher.strategies.bilevel import Bilevel
 from searcher.systems import SYSTEMS
 from searcher.task import Task
@@ -31,7 +34,8 @@ def test_a_recipe_says_how_it_is_run_and_what_it_costs(path: Path) -> None:
 def test_its_networks_can_be_built(path: Path) -> None:
     recipe = Recipe.load(path)
     assert recipe.out == Path("runs") / path.stem
-    batches = None
+    data = open_data(Data(train=2, val=2))
+    batches = Batches(data.split("train"), Resized(recipe.data.size), 2, seed=0)
     task = Task(11, Fabric(accelerator="cpu"), train=batches, val=batches)
     strategy = SYSTEMS[recipe.system](task, recipe.search)
     assert isinstance(strategy, Bilevel)
