@@ -36,6 +36,9 @@ Source = Annotated[Path, typer.Argument(help="A recipe, or the folder of a run t
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a recipe key: --set train.epochs=10.")
 ]
+DataSet = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a key of data: --set masks=labels.")
+]
 BundlePath = Annotated[Path, typer.Argument(help="A bundle, such as runs/quickstart/bundle.")]
 Json = Annotated[str | None, typer.Option("--json", help="Write JSON to this file, '-' to print.")]
 RuntimeChoice = Annotated[str, typer.Option(help="onnxruntime or torch.")]
@@ -107,7 +110,7 @@ def evaluate(
     data: Annotated[str, typer.Option(help="streets, camvid=DIR or folder=DIR.")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
     runtime: RuntimeChoice = "onnxruntime",
-    set_: Set = None,
+    set_: DataSet = None,
     json_: Json = None,
 ) -> None:
     """Score a bundle's engine on a data set, at the full size of the labels."""

@@ -162,9 +162,10 @@ class Build:
 
     def bundle_is_from(self, made_from: str) -> bool:
         """Whether the bundle is there, whole, and made from the same inputs."""
-        if not (self.bundle / MANIFEST).is_file():
+        try:
+            return Bundle.load(self.bundle).manifest.provenance.get("made from") == made_from
+        except ValueError:
             return False
-        return Bundle.load(self.bundle).manifest.provenance.get("made from") == made_from
 
     def digest_of(self, trained: Path) -> str:
         """Twelve hex digits that name everything the bundle depends on."""

@@ -116,6 +116,16 @@ def test_only_what_a_change_touches_is_made_again(
     assert sha256(built / "train/weights.safetensors") == before
 
 
+def test_a_damaged_bundle_is_made_again(built: Path, recipe: Path, segnas_once: Run) -> None:
+    model = built / "bundle/model.onnx"
+    whole = model.read_bytes()
+    model.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert segnas_once("predict", built / "bundle", model, "--out", built / "masks")[0] == 2
+    code, _, err = segnas_once("export", built, "--set", "export.examples=3")
+    assert code == 0, err
+    assert model.read_bytes() == whole
+
+
 def test_predict_eval_and_predictor_agree(built: Path, tmp_path: Path, segnas_once: Run) -> None:
     bundle = Bundle.load(built / "bundle")
     photo = tmp_path / "photo.jpg"
