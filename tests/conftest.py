@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,6 +17,15 @@ from export.runtimes import Runtime, load
 
 SIZE = (48, 64)
 CLASSES = {"sky": (70, 130, 180), "road": (128, 64, 128), "tree": (34, 139, 34), "car": (0, 0, 142)}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Torch on one thread, where a test has imported it."""
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
