@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -43,8 +44,8 @@ def test_json_round_trips_byte_for_byte(genotype: Genotype) -> None:
 def test_the_order_of_names_does_not_matter(genotype: Genotype) -> None:
     turned = Genotype(
         genotype.family,
-        dict(reversed(genotype.graphs.items())),
-        dict(reversed(genotype.sizes.items())),
+        dict(reversed(list(genotype.graphs.items()))),
+        dict(reversed(list(genotype.sizes.items()))),
     )
     assert turned == genotype
     assert turned.fingerprint == genotype.fingerprint
@@ -137,15 +138,12 @@ MALFORMED = {
 
 @pytest.mark.parametrize(("text", "key"), MALFORMED.values(), ids=MALFORMED)
 def test_a_malformed_document_is_refused_by_key(text: str, key: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=re.escape(key)):
         Genotype.from_json(text)
-    assert key in str(caught.value)
     path = tmp_path / "genotype.json"
     path.write_text(text)
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=rf"genotype\.json is not .*{re.escape(key)}"):
         Genotype.load(path)
-    assert key in str(caught.value)
-    assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["schema", "family", "graphs", "sizes"])
