@@ -55,9 +55,14 @@ class Stage:
     key: Mapping[str, Any]
 
     def record(self) -> dict[str, Any] | None:
-        """What the finished stage left, or None."""
+        """What the finished stage left, or None; a damaged record counts as none."""
         path = self.folder / STAGE
-        return json.loads(path.read_text("utf-8")) if path.is_file() else None
+        try:
+            record = json.loads(path.read_text("utf-8")) if path.is_file() else None
+        except ValueError:
+            return None
+        parts = [record.get(name) for name in ("key", "files")] if isinstance(record, dict) else []
+        return record if parts and all(isinstance(part, dict) for part in parts) else None
 
     @property
     def done(self) -> bool:
