@@ -57,10 +57,13 @@ def test_nothing_appears_where_there_was_nothing(tmp_path: Path) -> None:
 def test_a_reader_sees_the_old_file_until_the_end(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     write_text(path, "old")
-    with path.open() as reader, replacing(path) as part:
-        part.write_text("new")
-        assert reader.read() == "old"
-        assert part.parent == path.parent, "a rename works within one file system only"
+    with path.open() as reader:
+        with replacing(path) as part:
+            part.write_text("new")
+            assert path.read_text() == "old"
+            assert part.parent == path.parent, "a rename works within one file system only"
+        assert path.read_text() == "new"
+        assert reader.read() == "old", "what was opened before is never written over"
 
 
 def test_a_killed_writer_leaves_the_old_file_and_a_rest_that_is_swept(tmp_path: Path) -> None:
