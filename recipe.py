@@ -10,7 +10,7 @@ from textwrap import shorten
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 SystemName = Literal["darts", "auto_deeplab"]
 DataName = Literal["streets", "camvid", "folder"]
@@ -20,6 +20,19 @@ HeightWidth = tuple[Pixels, Pixels]
 Positive = Annotated[int, Field(strict=True, ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 
+
+SIZES = ("width", "stem", "head")
+"""Every size that a family of networks may read; each takes its own and leaves the others."""
+
+
+def known_sizes(sizes: Mapping[str, int]) -> Mapping[str, int]:
+    for name in sizes:
+        if name not in SIZES:
+            raise ValueError(f"unknown key {name!r}; choose from {', '.join(SIZES)}")
+    return sizes
+
+
+Sizes = Annotated[Mapping[str, Positive], AfterValidator(known_sizes)]
 
 DEEPEST = 20
 """How deep the YAML of a recipe may be nested."""
@@ -83,7 +96,7 @@ class Search(Strict):
     """Cells on the way from the stem to the head."""
     nodes: Annotated[int, Field(strict=True, ge=1, le=8)] = 3
     """Inner nodes of a cell."""
-    sizes: Mapping[str, Positive] = {"width": 4}
+    sizes: Sizes = {"width": 4}
     """Sizes of the supernet, as in a genotype: ``width`` is channels of an inner node."""
     lr: Rate = 0.025
     arch_lr: Rate = 3e-3
@@ -104,7 +117,7 @@ class Train(Strict):
     batch: Annotated[int, Field(strict=True, ge=2)] = 8
     crop: HeightWidth | None = None
     """Height and width of a random crop; ``data.size`` if absent."""
-    sizes: Mapping[str, Positive] = {}
+    sizes: Sizes = {}
     """Sizes of the final network that differ from the supernet's."""
     lr: Rate = 4e-3
     """The highest learning rate of the cycle."""
@@ -253,8 +266,9 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"key {where!r} is missing"
     message = first["msg"].removeprefix("Value error, ")
-    if where and not isinstance(first["input"], dict):
-        message = f"{where}: {message}, not {first['input']!r}"
+    if where and not message.startswith(where):
+        found = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
+        message = f"{where}: {message}{found}"
     return shorten(message, 300, placeholder=" ...")
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from recipe import DataName, Recipe, RuntimeName, SystemName, differences, flatten
+from recipe import SIZES, DataName, Recipe, RuntimeName, SystemName, differences, flatten
 
 SECTIONS = {
     name: field.annotation
@@ -91,6 +91,7 @@ WRONG = {
     "half an epoch": ("train.epochs", 1.5),
     "zero epochs": ("train.epochs", 0),
     "nothing for a number": ("train.epochs", None),
+    "a mapping for a number": ("seed", {"a": 1}),
     "a list for a number": ("seed", [1, 2]),
     "a number too large": ("seed", 2**31),
     "a number for a text": ("data.images", 3),
@@ -105,6 +106,7 @@ WRONG = {
     "a batch of one": ("search.batch", 1),
     "sizes that are a list": ("search.sizes", [4]),
     "a size of zero": ("search.sizes", {"width": 0}),
+    "a size of another name": ("train.sizes", {"widht": 4}),
     "colour of 1": ("train.colour", 1.0),
     "a list for a section": ("train", [1]),
     "nothing for a section": ("train", None),
@@ -233,6 +235,13 @@ def test_the_names_in_a_recipe_are_those_there_are() -> None:
     assert set(get_args(SystemName)) == set(SYSTEMS)
     assert set(get_args(DataName)) == set(DATA_SETS)
     assert set(get_args(RuntimeName)) == set(RUNTIMES)
+
+
+def test_the_sizes_in_a_recipe_are_those_that_families_read() -> None:
+    from models.families import FAMILIES
+
+    read = {size for family in FAMILIES.values() for size in family.SIZES}
+    assert set(SIZES) == read - {"layers"}, "layers stand in the search section"
 
 
 LEAF = st.integers() | st.text(max_size=3) | st.booleans() | st.lists(st.integers(), max_size=2)

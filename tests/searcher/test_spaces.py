@@ -257,6 +257,14 @@ def test_a_sample_is_the_same_for_the_same_seed_and_can_be_built(seed: int) -> N
         build(genotype, 2)
 
 
+def test_a_space_takes_the_sizes_that_its_family_reads() -> None:
+    """One recipe serves both systems: a size of the other is not in the genotype."""
+    sizes = {"width": 2, "stem": 3, "head": 4}
+    assert Darts(5, 1, sizes).complete().sizes == {"width": 2, "head": 4, "layers": 5}
+    assert AutoDeepLab(5, 1, sizes).complete().sizes == sizes
+    build(Darts(3, 1, sizes).sample(random.Random(0)), 2)
+
+
 def test_samples_differ() -> None:
     for space in (Darts(3, 2, {}), AutoDeepLab(4, 2, {})):
         rng = random.Random(1)
