@@ -24,7 +24,8 @@ STAGE = "stage.json"
 def owned(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process; ``ValueError`` names the process that holds it.
 
-    The lock is the operating system's: it goes with the process, however that ends.
+    The lock is the operating system's: it goes with the process, however that ends.  Workers
+    that were forked let go of it at once, since they outlive a killed process by seconds.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,6 +41,7 @@ def owned(folder: Path) -> Iterator[None]:
                 f"{folder} is in use by {lock.read().strip() or 'another run'}: wait for it, "
                 f"stop it, or choose another folder with --set out=DIR"
             ) from None
+        os.register_at_fork(after_in_child=lock.close)
         lock.truncate(0)
         command = " ".join(["segnas", *sys.argv[1:]])
         lock.write(f"process {os.getpid()} ({command}) since {time.strftime('%F %T')}\n")

@@ -29,10 +29,24 @@ except ValueError as error:
 """
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
+FORKING = """
+import os, pathlib, sys, time
+from runs import owned
+with owned(pathlib.Path(sys.argv[1])):
+    child = os.fork()
+    if not child:
+        os.close(1)
+        time.sleep(20)
+        os._exit(0)
+    print(child, flush=True)
+    time.sleep(20)
+"""
+
+
+def start(folder: Path, code: str = HOLD) -> subprocess.Popen[str]:
     """A process that takes the folder and holds it until its input ends."""
     return subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(folder)],
+        [sys.executable, "-c", code, str(folder)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -77,6 +91,20 @@ def test_the_lock_goes_with_a_killed_process(tmp_path: Path) -> None:
         with owned(tmp_path):
             assert f"process {os.getpid()} " in (tmp_path / LOCK).read_text()
             assert str(first.pid) not in (tmp_path / LOCK).read_text()
+
+
+def test_a_worker_that_outlives_its_process_holds_nothing(tmp_path: Path) -> None:
+    process = start(tmp_path, FORKING)
+    worker = int(answer(process))
+    try:
+        with pytest.raises(ValueError, match=f"in use by process {process.pid} "), owned(tmp_path):
+            pass
+        process.kill()
+        process.communicate()
+        with owned(tmp_path):
+            os.kill(worker, 0)
+    finally:
+        os.kill(worker, signal.SIGKILL)
 
 
 def test_of_twenty_that_race_one_wins(tmp_path: Path) -> None:
