@@ -276,6 +276,32 @@ def test_heads_stand_at_all_ends_of_a_supernet_and_at_the_end_of_a_path() -> Non
     assert (head.end, head.fine) == (13, 4)
 
 
+def rates(module: nn.Module) -> list[int]:
+    """The dilations of the 3x3 convolutions inside."""
+    convs = [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+    return [int(conv.dilation[0]) for conv in convs]
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [((0, 0), [24, 48, 72]), ((0, 1), [12, 24, 36]), ((1, 2), [6, 12, 18]), ((1, 2, 3), [3, 6, 9])],
+)
+def test_the_rates_of_the_final_head_are_6_12_18_at_stride_16(
+    levels: tuple[int, ...], expected: list[int]
+) -> None:
+    head = Trellis(along(*levels), 2, concrete).head
+    assert isinstance(head, PathHead)
+    assert rates(head.aspp) == expected
+
+
+def test_the_rates_of_the_searching_heads_are_96_by_the_stride() -> None:
+    space = AutoDeepLab(3, 1, GRID)
+    ways = tuple(replace(edge, op="connect") for edge in space.path)
+    cell = (Edge(0, 2, "skip_connect"),)
+    head = Trellis(Genotype("trellis", {"cell": cell, "path": ways}, GRID), 2, concrete).head
+    assert rates(head) == [24, 12, 6, 3]
+
+
 def connect(*ends: tuple[int, int]) -> tuple[Edge, ...]:
     return tuple(Edge(src, dst, "connect") for src, dst in ends)
 

@@ -86,6 +86,7 @@ def test_a_copy_is_its_own(system: str) -> None:
     assert not torch.allclose(moved, expected)
     mixtures = [m for m in twin.modules() if isinstance(m, Mixture)]
     assert all(m.mixing is twin.mixing for m in mixtures)
+    assert twin.mixing is not original.mixing
     del original
     gc.collect()
     assert twin(pixels()).isfinite().all()

@@ -148,6 +148,18 @@ def test_colours_move_no_further_than_asked(amount: float, seed: int) -> None:
         np.testing.assert_array_equal(after, pixels)
 
 
+@given(seed=SEED, amount=st.sampled_from([0.05, 0.2, 0.5]))
+def test_colours_are_rounded_and_not_cut(seed: int, amount: float) -> None:
+    """The same three factors in double precision, as their names say."""
+    pixels = rng(seed).integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    saturation, contrast, brightness = rng(seed + 1).uniform(1 - amount, 1 + amount, 3)
+    grey = (pixels * [0.299, 0.587, 0.114]).sum(2, keepdims=True)
+    vivid = grey * (1 - saturation) + saturation * pixels
+    exact = ((1 - contrast) * grey.mean() + contrast * vivid) * brightness
+    after = jitter(pixels, amount, rng(seed + 1))
+    assert np.abs(after - exact.clip(0, 255)).max() < 0.501
+
+
 def test_grey_under_brightness_alone_stays_within_its_share() -> None:
     grey = np.full((4, 4, 3), 100, np.uint8)
     shades = {int(jitter(grey, 0.2, rng(i)).flat[0]) for i in range(300)}
