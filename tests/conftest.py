@@ -10,12 +10,17 @@ from contextlib import redirect_stderr, redirect_stdout
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from export.bundle import Bundle
 from export.runtimes import Runtime, load
+
+# A busy machine is slow, and that is not a fault of what is tested.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 SIZE = (48, 64)
 CLASSES = {"sky": (70, 130, 180), "road": (128, 64, 128), "tree": (34, 139, 34), "car": (0, 0, 142)}
