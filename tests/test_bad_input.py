@@ -21,7 +21,7 @@ def refused(outcome: tuple[int, str, str], *words: str) -> str:
     assert code == 2, err
     *progress, sentence = err.splitlines()
     assert sentence.startswith("segnas: ")
-    assert not [line for line in progress if not line.startswith(("reading", "running", "measuring"))]
+    assert all(line.startswith(("reading", "running", "measuring")) for line in progress)
     for word in words:
         assert word in sentence
     return sentence
