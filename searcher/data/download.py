@@ -12,7 +12,8 @@ from searcher.data.archives import check_room, unpack
 
 STAGING = ".download"
 """The folder in which everything happens before it is moved to its place."""
-BLOCK = 1 << 18
+BLOCK = 1 << 14
+"""Bytes that are written at once, and the most that a broken connection loses."""
 
 
 @dataclass(frozen=True)
