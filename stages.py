@@ -70,6 +70,7 @@ class Build:
         document = self.recipe.document()
         data = document["data"]
         del data["workers"], data["root"]
+        data["classes"] = list(self.data.classes)
         names = ("train", "val")
         data["fingerprint"] = {name: self.data.split(name).fingerprint for name in names}
         precision = self.recipe.compute.precision

@@ -208,3 +208,20 @@ def test_build_refuses_a_class_an_image(tmp_path: Path, lay_out: LayOut, segnas_
 def test_a_recipe_may_name_every_data_set(tmp_path: Path) -> None:
     for name in DATA_SETS:
         assert Data.model_validate({"name": name, "root": tmp_path}).name == name
+
+
+def test_a_class_list_that_changed_is_refused(mine: Path, tmp_path: Path, segnas_once: Run) -> None:
+    (mine / "classes.txt").write_text("road\ncar\n")
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        f"system: darts\nout: {tmp_path / 'run'}\ncompute: {{threads: 1}}\n"
+        f"data: {{name: folder, root: {mine}, size: [32, 64]}}\n"
+        "search: {epochs: 2, warmup: 1, batch: 2, layers: 2, nodes: 1, "
+        "sizes: {width: 2, head: 4}}\n"
+    )
+    code, _, err = segnas_once("search", path)
+    assert code == 0, err
+    (mine / "classes.txt").write_text("car\nroad\n")
+    code, _, err = segnas_once("search", path)
+    assert code == 2
+    assert "data.classes: ['road', 'car'] -> ['car', 'road']" in err

@@ -35,8 +35,9 @@ def camvid(data: Data) -> DataSet:
     In the authors' layout, ``root/701_StillsRaw_full``: see :mod:`searcher.data.camvid_colours`.
     """
     assert data.root is not None
-    if (data.root / IMAGES).is_dir():
-        return DataSet("camvid", LICENCE, CLASSES, PALETTE, colour_splits(data.root))
+    authors = home(data.root, IMAGES, "CamVid")
+    if (authors / IMAGES).is_dir():
+        return DataSet("camvid", LICENCE, CLASSES, PALETTE, colour_splits(authors))
     root = home(data.root, "train", "CamVid")
     labels = Labels(len(CLASSES), VOID)
     splits = {

@@ -98,7 +98,7 @@ def fetch(archive: Archive, staging: Path, tick: Callable[[], None]) -> Path:
             shutil.rmtree(staging)
         raise ValueError(
             f"{archive.url} cannot be downloaded ({reason(error)}): check the network and run the "
-            f"same command again; it goes on where it broke off"
+            f"same command again; it goes on where it broke off if the server lets it"
         ) from None
     except ValueError as error:
         shutil.rmtree(staging)
@@ -186,7 +186,8 @@ class Resumed:
             answer.raise_for_status()
             here = answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
             start = start if answer.status_code == 206 and here else 0
-            total = start + int(answer.headers.get("Content-Length", 0))
+            length = answer.headers.get("Content-Length")
+            total = start + int(length) if length else 0
             check_room(self.part.parent, total - start)
             version = answer.headers.get("ETag") or answer.headers.get("Last-Modified", "")
             self.validator.write_text(version, "utf-8")

@@ -33,6 +33,7 @@ class Served(ThreadingHTTPServer):
         self.cut: list[int] = []
         self.asked: list[str | None] = []
         self.version = '"1"'
+        self.lengths = True
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{name}"
@@ -51,7 +52,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
-        self.send_header("Content-Length", str(len(body) - start))
+        if self.server.lengths:
+            self.send_header("Content-Length", str(len(body) - start))
         self.send_header("ETag", self.server.version)
         self.end_headers()
         end = start + self.server.cut.pop(0) if self.server.cut else len(body)
@@ -146,6 +148,18 @@ def test_a_connection_that_breaks_is_taken_up_again(server: Served, tmp_path: Pa
     download(archive, tmp_path, lambda: None)
     assert server.asked == [None, resumed(300_000), resumed(300_000, 200_000)]
     assert (tmp_path / "Set/1").read_bytes() == CONTENT
+    assert left(tmp_path) == ["Set/1"]
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_a_server_that_says_no_length(server: Served, tmp_path: Path, hashed: bool) -> None:
+    server.lengths = False
+    archive = published(server, "set.zip", zipped(**{"made/Set/1": CONTENT}), hashed)
+    server.cut = [300_000]
+    with pytest.raises(ValueError, match=r"was published and was removed|is damaged"):
+        download(archive, tmp_path, lambda: None)
+    assert left(tmp_path) == []
+    download(archive, tmp_path, lambda: None)
     assert left(tmp_path) == ["Set/1"]
 
 
