@@ -36,6 +36,7 @@ from searcher.data.batches import kept
 from searcher.data.catalogue import open_segmentation
 from searcher.prepare import search_task, train_task
 from searcher.search import GENOTYPE, TRIALS, search
+from searcher.spaces import read_by
 from searcher.systems import SYSTEMS
 from searcher.train import METRICS, fit
 from serve.predictor import Predictor
@@ -108,7 +109,8 @@ class Build:
         self.record()
         torch.manual_seed(self.recipe.seed)
         settings = self.recipe.train
-        network = build(genotype.resized(**settings.sizes), len(self.data.classes))
+        sizes = read_by(genotype.family, settings.sizes)
+        network = build(genotype.resized(**sizes), len(self.data.classes))
         task = train_task(self.recipe, network.num_classes, self.train_split, self.val_split)
         with watching("train", settings.epochs, len(task.train)) as watch:
             task = replace(task, tick=watch.tick)
@@ -122,6 +124,8 @@ class Build:
         """Write the bundle, every file of which has passed the gate."""
         folder = self.run / "train"
         network = weights.load(folder)
+        if not Stage(folder, {}).whole:
+            raise ValueError(f"{folder} was changed since: 'segnas train {self.run}' mends it")
         made_from = self.digest_of(folder)
         if self.bundle_is_from(made_from):
             return False

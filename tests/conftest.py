@@ -25,6 +25,15 @@ Colour = tuple[int, int, int]
 CLASSES = {"sky": (70, 130, 180), "road": (128, 64, 128), "tree": (34, 139, 34), "car": (0, 0, 142)}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Torch on one thread, where a test has imported it."""
+    if "torch" in sys.modules:
+        import torch
+
+        torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def segnas_once() -> Callable[..., tuple[int, str, str]]:
     """Run a command as a shell would: exit code, standard output, standard error."""

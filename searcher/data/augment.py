@@ -83,13 +83,15 @@ def clip(
     left, upper, right, lower = box
     inside = (max(left, 0.0), max(upper, 0.0), min(right, shape[1]), min(lower, shape[0]))
     x, y = size[1] / (right - left), size[0] / (lower - upper)
-    target = (
-        round((inside[0] - left) * x),
-        round((inside[1] - upper) * y),
-        max(round((inside[2] - left) * x), 1),
-        max(round((inside[3] - upper) * y), 1),
-    )
-    return inside, target
+    first, last = land(inside[0] - left, inside[2] - left, x, size[1])
+    top, bottom = land(inside[1] - upper, inside[3] - upper, y, size[0])
+    return inside, (first, top, last, bottom)
+
+
+def land(start: float, end: float, scale: float, length: int) -> tuple[int, int]:
+    """Where an interval falls among ``length`` pixels: on one of them at least."""
+    first = min(round(start * scale), length - 1)
+    return first, max(round(end * scale), first + 1)
 
 
 def jitter(pixels: NDArray[np.uint8], amount: float, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -99,4 +101,4 @@ def jitter(pixels: NDArray[np.uint8], amount: float, rng: np.random.Generator) -
     grey = x @ np.array([0.299, 0.587, 0.114], np.float32)
     x = grey[..., None] + saturation * (x - grey[..., None])
     x = (grey.mean() + contrast * (x - grey.mean())) * brightness
-    return x.clip(0, 255).astype(np.uint8)
+    return x.clip(0, 255).round().astype(np.uint8)

@@ -36,6 +36,13 @@ class Batches:
     shuffle: bool = True
     workers: int = 0
 
+    def __post_init__(self) -> None:
+        if self.shuffle and len(self.split) < 2:
+            raise ValueError(
+                f"too few images to train on ({len(self.split)}): a batch needs at least two, and "
+                f"a search two for each of its halves; add images, or raise data.train"
+            )
+
     def __len__(self) -> int:
         count, rest = divmod(len(self.split), self.batch)
         return count + (rest > 0 and (not self.shuffle or count == 0))
