@@ -38,7 +38,7 @@ def proposed(train: Survey) -> Proposal:
     """Numbers that follow from the images to train on.
 
     The size is the median one, reduced to 512 pixels where it is longer, in multiples of 32 (the
-    largest stride); the crop is three quarters of it; the search works at half the size.
+    largest stride); the crop is three quarters of it; the search works at half the size, or 32.
     """
     size = reduced(train.median_size, LONGEST)
     batch = max(2, min(8, train.images // 2))
@@ -48,7 +48,7 @@ def proposed(train: Survey) -> Proposal:
         crop=scaled(size, 0.75),
         batch=batch,
         epochs=epochs(train.images, batch, TRAIN_STEPS, 20, 200),
-        search_size=scaled(size, 0.5),
+        search_size=(max(32, size[0] // 2), max(32, size[1] // 2)),
         search_epochs=epochs(half, batch, SEARCH_STEPS, 4, 40),
     )
 
@@ -74,6 +74,7 @@ def recipe_text(path: Path, data: Data, found: DataSet, surveys: dict[str, Surve
     numbers = proposed(train)
     height, width = train.median_size
     warmup = max(1, numbers.search_epochs // 2)
+    half, steps = (max(n // numbers.batch, 1) for n in (train.images // 2, train.images))
     return f"""\
 # Auto-DeepLab, small, on {found.name}; proposed by 'segnas new' from a look at every file.
 #   segnas build {path}
@@ -85,7 +86,7 @@ data:
   # The images are {width} x {height} (median); a multiple of 32 leaves no rest at any stride.
   size: {listed(numbers.size)}
 search:
-  # {SEARCH_STEPS} batches or so; half of the images teach weights, half the architecture.
+  # {numbers.search_epochs * half} batches; half of the images teach weights, half the architecture.
   epochs: {numbers.search_epochs}
   warmup: {warmup}
   batch: {numbers.batch}
@@ -97,7 +98,7 @@ search:
   lr: 0.05
   arch_lr: 0.02
 train:
-  # {TRAIN_STEPS} batches or so of {train.images} images; more epochs, a better network.
+  # {numbers.epochs * steps} batches of {train.images} images; more epochs, a better network.
   epochs: {numbers.epochs}
   batch: {numbers.batch}
   crop: {listed(numbers.crop)}
