@@ -13,7 +13,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 SystemName = Literal["darts", "auto_deeplab"]
-DataName = Literal["streets", "camvid", "folder"]
+DataName = Literal["streets", "camvid", "cityscapes", "voc", "ade20k", "folder", "class_folders"]
 RuntimeName = Literal["onnxruntime", "torch"]
 Pixels = Annotated[int, Field(strict=True, ge=32, le=8192)]
 HeightWidth = tuple[Pixels, Pixels]
@@ -51,13 +51,15 @@ class Data(Strict):
 
     name: DataName = "streets"
     root: Path | None = None
-    """The folder of ``camvid`` or ``folder``; ``streets`` is drawn and needs none."""
+    """The folder of the data set; ``streets`` is drawn and needs none."""
     size: HeightWidth = (192, 256)
     """Height and width of what the network is scored at and the engine reads."""
     train: Positive = 240
     """``streets``: how many images are drawn to train on."""
     val: Positive = 40
     """``streets``: how many images are drawn to validate on."""
+    train_list: str = "train"
+    """``voc``: the list of images to train on; ``trainaug`` for those of SBD as well."""
     images: str = "images"
     """``folder``: the folder of images below ``root``."""
     masks: str = "masks"

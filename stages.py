@@ -33,7 +33,7 @@ from searcher import checkpoint, pictures
 from searcher.data import DataSet, Split
 from searcher.data.augment import Resized
 from searcher.data.batches import kept
-from searcher.data.catalogue import open_data
+from searcher.data.catalogue import open_segmentation
 from searcher.prepare import search_task, train_task
 from searcher.search import GENOTYPE, TRIALS, search
 from searcher.spaces import read_by
@@ -54,7 +54,7 @@ class Build:
 
     @cached_property
     def data(self) -> DataSet:
-        return open_data(self.recipe.data)
+        return open_segmentation(self.recipe.data)
 
     @cached_property
     def train_split(self) -> Split:
@@ -71,6 +71,7 @@ class Build:
         document = self.recipe.document()
         data = document["data"]
         del data["workers"], data["root"]
+        data["classes"] = list(self.data.classes)
         names = ("train", "val")
         data["fingerprint"] = {name: self.data.split(name).fingerprint for name in names}
         precision = self.recipe.compute.precision

@@ -19,10 +19,11 @@ class Resized:
     size: tuple[int, int]
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """[H, W] -> [*size]."""
-        if sample.labels.shape == self.size:
+        """[H, W] -> [*size]; the class of a whole image stays what it is."""
+        if sample.pixels.shape[:2] == self.size:
             return sample
-        return Sample(resize(sample.pixels, self.size), resize_labels(sample.labels, self.size))
+        labels = resize_labels(sample.labels, self.size) if sample.labels.ndim else sample.labels
+        return Sample(resize(sample.pixels, self.size), labels)
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class Augmented:
     colour: float = 0.2
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """[H, W] -> [*crop]."""
+        """[H, W] -> [*crop]; the class of a whole image stays what it is."""
         zoom = float(np.exp(rng.uniform(*np.log(self.scale))))
-        box = self.window(sample.labels.shape, zoom, rng)
+        box = self.window(sample.pixels.shape, zoom, rng)
         pixels = jitter(look(sample.pixels, box, self.crop), self.colour, rng)
-        labels = look(sample.labels, box, self.crop)
+        labels = look(sample.labels, box, self.crop) if sample.labels.ndim else sample.labels
         if rng.random() < 0.5:
-            pixels, labels = pixels[:, ::-1], labels[:, ::-1]
-        return Sample(np.ascontiguousarray(pixels), np.ascontiguousarray(labels))
+            pixels, labels = pixels[:, ::-1], labels[:, ::-1] if labels.ndim else labels
+        return Sample(pixels.copy(), labels.copy())
 
     def window(
         self, shape: tuple[int, ...], zoom: float, rng: np.random.Generator
