@@ -13,9 +13,10 @@ from models import weights
 from models.network import Network, build
 from recipe import Train
 from searcher import checkpoint
+from searcher.learner import parameter_groups
 from searcher.spaces.darts import Darts
 from searcher.task import Task
-from searcher.train import METRICS, Training, fit, parameter_groups
+from searcher.train import METRICS, Training, fit
 
 MakeTask = Callable[[], Task]
 SETTINGS = Train(epochs=3, batch=2, validate_every=2)
@@ -77,10 +78,10 @@ def test_it_is_validated_every_few_epochs_and_after_the_last(
 
 def test_the_schedule_ends_with_the_last_step(tiny_task: MakeTask) -> None:
     training = Training(fresh(), tiny_task(), SETTINGS)
-    rates = [training.schedule.get_last_lr()[0]]
+    rates = [training.learner.schedule.get_last_lr()[0]]
     for _ in range(SETTINGS.epochs):
         training.epoch()
-        rates.append(training.schedule.get_last_lr()[0])
+        rates.append(training.learner.schedule.get_last_lr()[0])
     assert max(rates) <= SETTINGS.lr
     assert rates[-1] < rates[0] < max(rates)
 
