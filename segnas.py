@@ -42,6 +42,8 @@ DataSet = Annotated[
 BundlePath = Annotated[Path, typer.Argument(help="A bundle, such as runs/quickstart/bundle.")]
 Json = Annotated[str | None, typer.Option("--json", help="Write JSON to this file, '-' to print.")]
 RuntimeChoice = Annotated[str, typer.Option(help="onnxruntime or torch.")]
+SLIDING = "Look through windows of the engine's size at each image's own size."
+EVIDENCE = "A folder for scores.json, confusion.png and pictures of the worst images."
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to the runtime.")]
 
 
@@ -110,20 +112,32 @@ def evaluate(
     data: Annotated[str, typer.Option(help="streets, camvid=DIR or folder=DIR.")],
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
     runtime: RuntimeChoice = "onnxruntime",
+    sliding: Annotated[bool, typer.Option("--sliding", help=SLIDING)] = False,
+    overlap: Annotated[float, typer.Option(min=0, max=0.9, help="Of two windows, a share.")] = 0.5,
+    scales: Annotated[str, typer.Option(help="Average over sizes (torch): 0.75,1.0,1.25.")] = "",
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror (torch).")] = False,
+    out: Annotated[Path | None, typer.Option(help=EVIDENCE)] = None,
     set_: DataSet = None,
     json_: Json = None,
 ) -> None:
     """Score a bundle's engine on a data set, at the full size of the labels."""
-    from evaluate import evaluate as score
+    from evaluate import Method, examine
     from export.bundle import Bundle
     from searcher.data.catalogue import open_data
 
-    loaded = Bundle.load(bundle)
+    loaded, method = Bundle.load(bundle), Method.parse(sliding, overlap, scales, flip)
     with console.busy(f"running {runtime} over {data}"):
-        settings = data_settings(data, loaded.manifest.size, set_ or [])
-        scores = score(loaded, runtime, open_data(settings), split)
+        opened = open_data(data_settings(data, loaded.manifest.size, set_ or []))
+        found = examine(loaded, runtime, opened, split, method)
+    scores = found.scores(runtime, split, method.mode)
+    written: list[Path] = []
+    if out is not None:
+        from evidence import leave
+
+        written = leave(found, scores, opened, out)
     if json_ != "-":
         show_scores(scores)
+        console.wrote(*written)
     write_json(json_, scores.row())
     if json_ != "-":
         following(f"serve {bundle}")
@@ -237,10 +251,7 @@ def show_scores(scores: Scores) -> None:
     """A class a row, and the means."""
     rows = [(n, "-" if v is None else f"{100 * v:.1f} %") for n, v in scores.iou.items()]
     console.table(("Class", "IoU"), rows, 1)
-    say(
-        f"mIoU {100 * scores.miou:.2f} %, pixel accuracy {100 * scores.pixel_accuracy:.2f} %, "
-        f"{scores.images} images of split {scores.split}, {scores.runtime}"
-    )
+    say(scores.sentence)
 
 
 def data_settings(text: str, size: tuple[int, int], overrides: list[str]) -> Data:
