@@ -100,7 +100,7 @@ class BoundaryConfusion:
         found = predicted.long().masked_fill(outside, nothing).masked_fill(unknown, VOID)
         truth = labels.long().masked_fill(unknown, VOID)
         found = found.where(near_other(found, distance), nothing)
-        truth = truth.where(near_other(truth, distance) | unknown, nothing)
+        truth = truth.where(near_other(truth, distance), nothing)
         self.confusion.add(found, truth)
 
     @property
@@ -117,7 +117,7 @@ class BoundaryConfusion:
 def near_other(labels: Tensor, distance: int) -> Tensor:
     """[H, W] -> bool [H, W]: is there another class, or no image, up to ``distance`` away?
 
-    ``VOID`` is no other class.
+    ``VOID`` is no other class; a pixel that is void itself is always near one.
     """
     values, void = labels.float(), labels == VOID
     border = [distance] * 4

@@ -85,13 +85,17 @@ def quiet(step: int, scores: Mapping[str, float]) -> None:
     """Report to nobody."""
 
 
-def train(folder: Path, task: Task, *, track: bool = True, kill: int = 0) -> None:
-    """Train; the process is killed after the events of epoch ``kill``, before its checkpoint."""
+def train(
+    folder: Path, task: Task, *, track: bool = True, kill: int = 0, events: bool = True
+) -> None:
+    """Train; the process is killed in epoch ``kill``, when its ``events`` are or are not written."""
     model = network()
     tracker = Tracker(folder / "events", model, task, PALETTE) if track else None
     with tracking(quiet, tracker) as report:
 
         def killing(step: int, scores: Mapping[str, float]) -> None:
+            if step == kill and not events:
+                raise Killed
             report(step, scores)
             if step == kill:
                 raise Killed
@@ -141,11 +145,13 @@ def test_every_validation_has_two_pictures(task: Task, tmp_path: Path) -> None:
     assert np.array_equal(picture[:, 40:80], np.array(PALETTE)[sample.labels])
 
 
-@pytest.mark.parametrize("kill", [1, 2, 5])
-def test_a_kill_leaves_no_point_double_and_none_lost(task: Task, tmp_path: Path, kill: int) -> None:
+@pytest.mark.parametrize(("kill", "events"), [(1, True), (2, True), (2, False), (5, True)])
+def test_a_kill_leaves_no_point_double_and_none_lost(
+    task: Task, tmp_path: Path, kill: int, events: bool
+) -> None:
     train(tmp_path / "whole", task)
     with pytest.raises(Killed):
-        train(tmp_path / "killed", task, kill=kill)
+        train(tmp_path / "killed", task, kill=kill, events=events)
     train(tmp_path / "killed", task)
     whole, killed = (read(tmp_path / name / "events") for name in ("whole", "killed"))
     assert killed.Tags() == whole.Tags()
