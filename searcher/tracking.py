@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,16 +51,25 @@ class Tracker:
         """
         from torch.utils.tensorboard import SummaryWriter
 
-        self.open = partial(SummaryWriter, str(folder))
+        self.folder, self.make = folder, SummaryWriter
         self.network, self.task, self.palette = network, task, palette
         self.writer: SummaryWriter | None = None
 
     def report(self, step: int, scores: Mapping[str, float]) -> None:
         """One epoch is done, counted from 1; pictures where it was validated."""
-        self.writer = self.writer or self.open(purge_step=step)
+        self.writer = self.writer or self.open(step)
         with torch.random.fork_rng(range(torch.cuda.device_count())), torch.no_grad():
             self.write(self.writer, step, scores)
         self.writer.flush()
+
+    def open(self, step: int) -> SummaryWriter:
+        """A file of events from ``step`` on, which readers take after those that are there.
+
+        They go by names, which begin with the time in seconds: it can stand still and go back.
+        """
+        for i, path in enumerate(sorted(self.folder.glob("events.out.tfevents.*"))):
+            path.rename(path.with_name(f"events.out.tfevents.{i:010d}"))
+        return self.make(str(self.folder), purge_step=step)
 
     def write(self, writer: SummaryWriter, step: int, scores: Mapping[str, float]) -> None:
         for name, value in scores.items():
