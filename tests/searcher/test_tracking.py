@@ -88,7 +88,7 @@ def quiet(step: int, scores: Mapping[str, float]) -> None:
 def train(
     folder: Path, task: Task, *, track: bool = True, kill: int = 0, events: bool = True
 ) -> None:
-    """Train; the process is killed in epoch ``kill``, when its ``events`` are or are not written."""
+    """Train; the process dies in epoch ``kill``, after its ``events`` are written or before."""
     model = network()
     tracker = Tracker(folder / "events", model, task, PALETTE) if track else None
     with tracking(quiet, tracker) as report:
