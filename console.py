@@ -67,15 +67,16 @@ class Lines:
 
     def __init__(self, job: str, epochs: int) -> None:
         self.job, self.epochs = job, epochs
-        self.start, self.first = time.monotonic(), 0
+        self.start = time.monotonic()
+        self.done = 0
 
     def tick(self) -> None:
         """A line for every batch would be too much."""
 
     def report(self, epoch: int, scores: Mapping[str, float]) -> None:
-        self.first = self.first or epoch - 1
+        self.done += 1
         spent = time.monotonic() - self.start
-        left = spent / (epoch - self.first) * (self.epochs - epoch)
+        left = spent / self.done * (self.epochs - epoch)
         text = f"{self.job} {epoch}/{self.epochs} {scores_text(scores)}"
         err.print(f"{text} ({spent:.0f} s, {left:.0f} s left)", soft_wrap=True)
 

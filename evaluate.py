@@ -49,6 +49,12 @@ class Scores:
         return dict(vars(self))
 
     @property
+    def rows(self) -> list[tuple[str, str]]:
+        """Each class and its IoU in per cent."""
+        shown = {n: "-" if v is None else f"{100 * v:.1f} %" for n, v in self.iou.items()}
+        return list(shown.items())
+
+    @property
     def sentence(self) -> str:
         """The means, in per cent, and what they are of."""
         means = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,6 +94,25 @@ def read_labels(path: Path) -> Labels:
     return values.astype(np.uint8) // grey_step(data)
 
 
+def measure(path: Path) -> tuple[int, int]:
+    """Height and width as stored, from an image's header: nothing is decoded or turned upright.
+
+    ``BadImage`` where the header is not that of an image that is accepted, and where a PNG, whose
+    parts say how long they are, ends early.
+    """
+    name = str(path)
+    try:
+        with path.open("rb") as stream:
+            image = opened(stream, name, FORMATS)
+            if image.width * image.height > MAX_PIXELS:
+                raise BadImage(too_large(name))
+            if image.format == "PNG" and not png_ends(stream):
+                raise BadImage(damaged(name))
+            return image.height, image.width
+    except OSError as error:
+        raise BadImage(f"{name} cannot be read ({error.strerror}): check the path.") from None
+
+
 def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     """[H, W, 3] -> [*size, 3], bilinear, antialiased where it shrinks."""
     height, width = size
@@ -139,7 +159,7 @@ def loaded(data: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
     """The decoded, upright picture; every way in which that can fail is a ``BadImage``."""
     if len(data) > MAX_BYTES:
         raise BadImage(f"{name} is larger than 20 MiB: save it smaller, for example as JPEG.")
-    image = opened(data, name, formats)
+    image = opened(BytesIO(data), name, formats)
     if image.width * image.height > MAX_PIXELS:
         raise BadImage(too_large(name))
     try:
@@ -148,16 +168,14 @@ def loaded(data: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
         image.load()
         orientation = image.getexif().get(ORIENTATION, 1)
     except Exception:  # Pillow's decoders raise whatever the bytes lead them to
-        raise BadImage(
-            f"{name} is damaged or cut short: copy or download it again, or save it anew."
-        ) from None
+        raise BadImage(damaged(name)) from None
     return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
-def opened(data: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
+def opened(stream: BinaryIO, name: str, formats: tuple[str, ...]) -> Image.Image:
     """The picture with its header read and nothing decoded."""
     try:
-        return Image.open(BytesIO(data), formats=formats)
+        return Image.open(stream, formats=formats)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BadImage(too_large(name)) from None
     except Exception:  # Pillow's parsers raise whatever the bytes lead them to
@@ -167,6 +185,10 @@ def opened(data: bytes, name: str, formats: tuple[str, ...]) -> Image.Image:
 
 def too_large(name: str) -> str:
     return f"{name} has more than 40 megapixels: make it smaller first."
+
+
+def damaged(name: str) -> str:
+    return f"{name} is damaged or cut short: copy or download it again, or save it anew."
 
 
 def to_rgb(image: Image.Image, name: str) -> Pixels:
@@ -191,6 +213,18 @@ def png_is_whole(data: bytes) -> bool:
         while rest and size <= promised:
             size += len(inflate.decompress(rest, 1 << 20))
             rest = inflate.unconsumed_tail
+    return False
+
+
+def png_ends(stream: BinaryIO) -> bool:
+    """Whether the parts of a PNG reach to its end, by their lengths alone."""
+    length, start = stream.seek(0, SEEK_END), 8
+    while start + 12 <= length:
+        stream.seek(start)
+        size, kind = int.from_bytes(stream.read(4), "big"), stream.read(4)
+        start += size + 12
+        if kind == b"IEND":
+            return start <= length
     return False
 
 

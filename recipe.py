@@ -6,19 +6,36 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 SystemName = Literal["darts", "auto_deeplab"]
-DataName = Literal["streets", "camvid", "folder"]
+DataName = Literal["streets", "camvid", "cityscapes", "voc", "ade20k", "folder", "class_folders"]
 RuntimeName = Literal["onnxruntime", "torch"]
-Pixels = Annotated[int, Field(ge=32, le=8192)]
+Pixels = Annotated[int, Field(strict=True, ge=32, le=8192)]
 HeightWidth = tuple[Pixels, Pixels]
-Positive = Annotated[int, Field(ge=1)]
+Positive = Annotated[int, Field(strict=True, ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 
+
+SIZES = ("width", "stem", "head")
+"""Every size that a family of networks may read; each takes its own and leaves the others."""
+
+
+def known_sizes(sizes: Mapping[str, int]) -> Mapping[str, int]:
+    for name in sizes:
+        if name not in SIZES:
+            raise ValueError(f"unknown key {name!r}; choose from {', '.join(SIZES)}")
+    return sizes
+
+
+Sizes = Annotated[Mapping[str, Positive], AfterValidator(known_sizes)]
+
+DEEPEST = 20
+"""How deep the YAML of a recipe may be nested."""
 
 Section = TypeVar("Section", bound=BaseModel)
 
@@ -26,7 +43,7 @@ Section = TypeVar("Section", bound=BaseModel)
 class Strict(BaseModel):
     """A section of the recipe."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Data(Strict):
@@ -34,13 +51,15 @@ class Data(Strict):
 
     name: DataName = "streets"
     root: Path | None = None
-    """The folder of ``camvid`` or ``folder``; ``streets`` is drawn and needs none."""
+    """The folder of the data set; ``streets`` is drawn and needs none."""
     size: HeightWidth = (192, 256)
     """Height and width of what the network is scored at and the engine reads."""
     train: Positive = 240
     """``streets``: how many images are drawn to train on."""
     val: Positive = 40
     """``streets``: how many images are drawn to validate on."""
+    train_list: str = "train"
+    """``voc``: the list of images to train on; ``trainaug`` for those of SBD as well."""
     images: str = "images"
     """``folder``: the folder of images below ``root``."""
     masks: str = "masks"
@@ -50,15 +69,17 @@ class Data(Strict):
     val_masks: str | None = None
     classes: tuple[str, ...] | None = None
     """``folder``: names in the order of their numbers; ``root/classes.txt`` if absent."""
-    ignore: Annotated[int, Field(ge=0, le=255)] = 255
+    ignore: Annotated[int, Field(strict=True, ge=0, le=255)] = 255
     """``folder``: the label that is no class."""
-    workers: Annotated[int, Field(ge=0, le=64)] = 0
+    workers: Annotated[int, Field(strict=True, ge=0, le=64)] = 0
     """Processes that prepare batches; 0 prepares them in the training process."""
 
     @model_validator(mode="after")
     def has_root(self) -> Self:
         if self.name != "streets" and self.root is None:
             raise ValueError(f"data.root is needed: the folder that holds {self.name}")
+        if (self.val_images is None) != (self.val_masks is None):
+            raise ValueError("data.val_images and data.val_masks are needed together")
         return self
 
 
@@ -66,18 +87,18 @@ class Search(Strict):
     """The search: how large the supernet is and how long it is trained."""
 
     epochs: Positive = 8
-    warmup: Annotated[int, Field(ge=0)] = 3
+    warmup: Annotated[int, Field(strict=True, ge=0)] = 3
     """Epochs in which only the weights learn and the architecture waits."""
-    batch: Annotated[int, Field(ge=2)] = 8
+    batch: Annotated[int, Field(strict=True, ge=2)] = 8
     size: HeightWidth | None = None
     """Height and width the images are reduced to; ``data.size`` if absent."""
     crop: HeightWidth | None = None
     """Height and width of a random crop; ``search.size`` if absent."""
-    layers: Annotated[int, Field(ge=1, le=32)] = 5
+    layers: Annotated[int, Field(strict=True, ge=1, le=32)] = 5
     """Cells on the way from the stem to the head."""
-    nodes: Annotated[int, Field(ge=1, le=8)] = 3
+    nodes: Annotated[int, Field(strict=True, ge=1, le=8)] = 3
     """Inner nodes of a cell."""
-    sizes: Mapping[str, Positive] = {"width": 4}
+    sizes: Sizes = {"width": 4}
     """Sizes of the supernet, as in a genotype: ``width`` is channels of an inner node."""
     lr: Rate = 0.025
     arch_lr: Rate = 3e-3
@@ -95,10 +116,10 @@ class Train(Strict):
     """Training the found network from scratch: AdamW on a one-cycle schedule."""
 
     epochs: Positive = 30
-    batch: Annotated[int, Field(ge=2)] = 8
+    batch: Annotated[int, Field(strict=True, ge=2)] = 8
     crop: HeightWidth | None = None
     """Height and width of a random crop; ``data.size`` if absent."""
-    sizes: Mapping[str, Positive] = {}
+    sizes: Sizes = {}
     """Sizes of the final network that differ from the supernet's."""
     lr: Rate = 4e-3
     """The highest learning rate of the cycle."""
@@ -116,7 +137,7 @@ class Export(Strict):
 
     size: HeightWidth | None = None
     """Height and width the engine reads; ``data.size`` if absent."""
-    examples: Annotated[int, Field(ge=1, le=16)] = 4
+    examples: Annotated[int, Field(strict=True, ge=1, le=16)] = 4
     """Validation images that the gate compares on and the page offers."""
 
 
@@ -125,7 +146,7 @@ class Bench(Strict):
 
     threads: tuple[Positive, ...] = (1, 2)
     iterations: Positive = 40
-    warmup: Annotated[int, Field(ge=0)] = 5
+    warmup: Annotated[int, Field(strict=True, ge=0)] = 5
 
 
 class Track(Strict):
@@ -141,7 +162,7 @@ class Compute(Strict):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16"] = "bf16"
     """The precision of the arithmetic; weights are always stored in fp32."""
-    threads: Annotated[int, Field(ge=0, le=256)] = 0
+    threads: Annotated[int, Field(strict=True, ge=0, le=256)] = 0
     """CPU threads; 0 takes one for each core."""
 
 
@@ -151,7 +172,7 @@ class Recipe(Strict):
     system: SystemName
     out: Path
     """The run's folder."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] = 0
     data: Data = Data()
     search: Search = Search()
     train: Train = Train()
@@ -191,7 +212,7 @@ def parse(
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping that a YAML file holds."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(
             f"{path} does not exist: name a recipe, such as those in recipes/"
@@ -207,14 +228,31 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return document
 
 
+def load_yaml(text: str) -> Any:
+    """What a YAML text holds; ``ValueError`` for aliases and for what is nested deeply.
+
+    A few lines of aliases stand for gigabytes, and an override would change every copy at once;
+    a few thousand brackets keep the parser busy for minutes.
+    """
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("aliases (*name) are not read; write the value out")
+        if depth > DEEPEST:
+            raise ValueError(f"it is nested more than {DEEPEST} deep")
+    return yaml.safe_load(text)
+
+
 def apply_override(document: dict[str, Any], override: str) -> None:
     """Set ``section.key=value`` in ``document``; the value is YAML."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise ValueError(f"--set {override}: write it as key=value, such as train.epochs=10")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = load_yaml(text)
+    except (yaml.YAMLError, RecursionError, ValueError):
         raise ValueError(f"--set {override}: the value is not YAML; quote it") from None
     *sections, last = key.split(".")
     for section in sections:
@@ -238,11 +276,10 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "missing":
         return f"key {where!r} is missing"
     message = first["msg"].removeprefix("Value error, ")
-    return (
-        f"{where}: {message}, not {first['input']!r}"
-        if where and not isinstance(first["input"], dict)
-        else message
-    )
+    if where and not message.startswith(where):
+        found = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
+        message = f"{where}: {message}{found}"
+    return shorten(message, 300, placeholder=" ...")
 
 
 def keys(model: type[BaseModel], sections: Iterable[str]) -> Iterator[str]:

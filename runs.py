@@ -24,7 +24,8 @@ STAGE = "stage.json"
 def owned(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process; ``ValueError`` names the process that holds it.
 
-    The lock is the operating system's: it goes with the process, however that ends.
+    The lock is the operating system's: it goes with the process, however that ends.  Workers
+    that were forked let go of it at once, since they outlive a killed process by seconds.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,6 +41,7 @@ def owned(folder: Path) -> Iterator[None]:
                 f"{folder} is in use by {lock.read().strip() or 'another run'}: wait for it, "
                 f"stop it, or choose another folder with --set out=DIR"
             ) from None
+        os.register_at_fork(after_in_child=lock.close)
         lock.truncate(0)
         command = " ".join(["segnas", *sys.argv[1:]])
         lock.write(f"process {os.getpid()} ({command}) since {time.strftime('%F %T')}\n")
@@ -55,15 +57,26 @@ class Stage:
     key: Mapping[str, Any]
 
     def record(self) -> dict[str, Any] | None:
-        """What the finished stage left, or None."""
+        """What the finished stage left, or None; a damaged record counts as none."""
         path = self.folder / STAGE
-        return json.loads(path.read_text("utf-8")) if path.is_file() else None
+        try:
+            record = json.loads(path.read_text("utf-8")) if path.is_file() else None
+        except ValueError:
+            return None
+        parts = [record.get(name) for name in ("key", "files")] if isinstance(record, dict) else []
+        return record if parts and all(isinstance(part, dict) for part in parts) else None
 
     @property
     def done(self) -> bool:
-        """Whether the stage is finished, its key is the same and its files are as it left them."""
+        """Whether the stage is finished, from the same key, and its files are as it left them."""
         record = self.record()
-        return record is not None and record["key"] == self.key and self.intact(record["files"])
+        return record is not None and record["key"] == self.key and self.whole
+
+    @property
+    def whole(self) -> bool:
+        """Whether the stage is finished and its files are as it left them."""
+        record = self.record()
+        return record is not None and self.intact(record["files"])
 
     def intact(self, files: Mapping[str, str]) -> bool:
         paths = {self.folder / name: digest for name, digest in files.items()}

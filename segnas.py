@@ -19,8 +19,7 @@ import console
 from console import following, say
 
 if TYPE_CHECKING:
-    from evaluate import Scores
-    from recipe import Data, Recipe
+    from recipe import Recipe
     from serve.predictor import Predictor
     from stages import Build
 
@@ -39,6 +38,7 @@ Set = Annotated[
 DataSet = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key of data: --set masks=labels.")
 ]
+DataName = Annotated[str, typer.Option(help="A data set and its folder: voc=DIR; or streets.")]
 BundlePath = Annotated[Path, typer.Argument(help="A bundle, such as runs/quickstart/bundle.")]
 Json = Annotated[str | None, typer.Option("--json", help="Write JSON to this file, '-' to print.")]
 RuntimeChoice = Annotated[str, typer.Option(help="onnxruntime or torch.")]
@@ -56,6 +56,40 @@ def build(source: Source, set_: Set = None) -> None:
             say(f"nothing to do: {work.run} is finished and its recipe has not changed")
         show_measured(work)
     following(f"serve {work.bundle}", f"predict {work.bundle} IMAGE --out masks")
+
+
+@app.command()
+def new(recipe: Annotated[Path, typer.Argument()], data: DataName, set_: DataSet = None) -> None:
+    """Look at your data (classes, sizes, imbalance) and write a commented RECIPE for it."""
+    import intake
+
+    intake.propose(recipe, intake.data_settings(data, set_ or []))
+    console.wrote(recipe)
+    following(f"show {recipe}", f"build {recipe}")
+
+
+@app.command(name="data")
+def data_set(
+    name: Annotated[str, typer.Argument(help="camvid, cityscapes, voc, ade20k, folder, ...")],
+    to: Annotated[Path | None, typer.Option(help="Download it into this folder.")] = None,
+    check: Annotated[Path | None, typer.Option(help="Read every file of this folder.")] = None,
+    set_: DataSet = None,
+) -> None:
+    """Download a data set, or check a folder that holds one; alone, say which file goes where."""
+    import intake
+    from searcher.data.catalogue import pixel_sets
+
+    if to is not None:
+        for found in intake.fetch(name, to):
+            say(intake.summary(found))
+        following(f"data {name} --check {to}")
+    elif check is not None:
+        settings = intake.data_settings(f"{name}={check}", set_ or [])
+        console.table(intake.HEADERS, intake.check(settings), 3)
+        if name in pixel_sets():
+            following(f"new {name}.yaml --data {name}={check}")
+    else:
+        say(intake.directions(name))
 
 
 @app.command()
@@ -109,7 +143,7 @@ def bench(
 @app.command(name="eval")
 def evaluate(
     bundle: BundlePath,
-    data: Annotated[str, typer.Option(help="streets, camvid=DIR or folder=DIR.")],
+    data: DataName,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
     runtime: RuntimeChoice = "onnxruntime",
     sliding: Annotated[bool, typer.Option("--sliding", help=SLIDING)] = False,
@@ -123,11 +157,12 @@ def evaluate(
     """Score a bundle's engine on a data set, at the full size of the labels."""
     from evaluate import Method, examine
     from export.bundle import Bundle
-    from searcher.data.catalogue import open_data
+    from intake import data_settings
+    from searcher.data.catalogue import open_segmentation
 
     loaded, method = Bundle.load(bundle), Method.parse(sliding, overlap, scales, flip)
     with console.busy(f"running {runtime} over {data}"):
-        opened = open_data(data_settings(data, loaded.manifest.size, set_ or []))
+        opened = open_segmentation(data_settings(data, set_ or [], loaded.manifest.size))
         found = examine(loaded, runtime, opened, split, method)
     scores = found.scores(runtime, split, method.mode)
     written: list[Path] = []
@@ -136,7 +171,8 @@ def evaluate(
 
         written = leave(found, scores, opened, out)
     if json_ != "-":
-        show_scores(scores)
+        console.table(("Class", "IoU"), scores.rows, 1)
+        say(scores.sentence)
         console.wrote(*written)
     write_json(json_, scores.row())
     if json_ != "-":
@@ -245,22 +281,6 @@ def show_measured(work: Build) -> None:
     say(f"val mIoU of the engine: {measured['scores']['miou']:.3f}")
     say((work.bundle / "benchmark.md").read_text("utf-8").rstrip())
     console.wrote(work.run / "search" / "genotype.json", work.bundle / "report.html", work.bundle)
-
-
-def show_scores(scores: Scores) -> None:
-    """A class a row, and the means."""
-    rows = [(n, "-" if v is None else f"{100 * v:.1f} %") for n, v in scores.iou.items()]
-    console.table(("Class", "IoU"), rows, 1)
-    say(scores.sentence)
-
-
-def data_settings(text: str, size: tuple[int, int], overrides: list[str]) -> Data:
-    """``camvid=DIR`` as the data section of a recipe."""
-    from recipe import Data, parse
-
-    name, _, root = text.partition("=")
-    document = {"name": name, "root": root or None, "size": list(size)}
-    return parse(Data, document, overrides, f"--data {text}")
 
 
 def check_names(images: list[Path]) -> None:

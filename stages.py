@@ -34,9 +34,10 @@ from searcher import checkpoint, pictures
 from searcher.data import DataSet, Split
 from searcher.data.augment import Resized
 from searcher.data.batches import kept
-from searcher.data.catalogue import open_data
+from searcher.data.catalogue import open_segmentation
 from searcher.prepare import search_task, train_task
 from searcher.search import GENOTYPE, TRIALS, search
+from searcher.spaces import read_by
 from searcher.systems import SYSTEMS
 from searcher.task import Task
 from searcher.tracking import EVENTS, Tracker, tracking
@@ -56,7 +57,7 @@ class Build:
 
     @cached_property
     def data(self) -> DataSet:
-        return open_data(self.recipe.data)
+        return open_segmentation(self.recipe.data)
 
     @cached_property
     def train_split(self) -> Split:
@@ -73,6 +74,7 @@ class Build:
         document = self.recipe.document()
         data = document["data"]
         del data["workers"], data["root"]
+        data["classes"] = list(self.data.classes)
         names = ("train", "val")
         data["fingerprint"] = {name: self.data.split(name).fingerprint for name in names}
         precision = self.recipe.compute.precision
@@ -113,7 +115,8 @@ class Build:
         self.record()
         torch.manual_seed(self.recipe.seed)
         settings = self.recipe.train
-        network = build(genotype.resized(**settings.sizes), len(self.data.classes))
+        sizes = read_by(genotype.family, settings.sizes)
+        network = build(genotype.resized(**sizes), len(self.data.classes))
         task = train_task(self.recipe, network.num_classes, self.train_split, self.val_split)
         with watching("train", settings.epochs, len(task.train)) as watch:
             task = replace(task, tick=watch.tick)
@@ -134,6 +137,8 @@ class Build:
         """Write the bundle, every file of which has passed the gate."""
         folder = self.run / "train"
         network = weights.load(folder)
+        if not Stage(folder, {}).whole:
+            raise ValueError(f"{folder} was changed since: 'segnas train {self.run}' mends it")
         made_from = self.digest_of(folder)
         if self.bundle_is_from(made_from):
             return False

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from models.genotype import Edge, Genotype
-from models.ops import OPS, make_op
+from models.ops import CONNECT, OPS, make_op
+
+CELL_OPS = tuple(op for op in OPS if op != CONNECT)
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,10 @@ class Graph:
         for i, edge in enumerate(self.edges):
             if not 0 <= edge.src < edge.dst or edge.dst < 2:
                 raise ValueError(f"graphs.{self.name}[{i}]: an edge leads from an earlier node")
-            if edge.op not in OPS and edge.op != MIXED:
+            if edge.op not in (*CELL_OPS, MIXED):
                 raise ValueError(
                     f"graphs.{self.name}[{i}]: unknown op {edge.op!r}; "
-                    f"the vocabulary is {', '.join(OPS)}"
+                    f"the vocabulary is {', '.join(CELL_OPS)}"
                 )
         if not self.edges or self.inner != list(range(2, 2 + len(self.inner))):
             raise ValueError(f"graphs.{self.name}: nodes must be 2, 3, ... without a gap")

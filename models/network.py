@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 
@@ -54,7 +56,17 @@ def build(genotype: Genotype, num_classes: int, *, place: Place = concrete) -> N
         raise ValueError(
             f"unknown family {genotype.family!r}; choose from {', '.join(sorted(FAMILIES))}"
         )
-    return Network(genotype, num_classes, FAMILIES[genotype.family](genotype, num_classes, place))
+    family = FAMILIES[genotype.family]
+    refuse_unknown("graphs", genotype.graphs, family.GRAPHS)
+    refuse_unknown("sizes", genotype.sizes, family.SIZES)
+    return Network(genotype, num_classes, family(genotype, num_classes, place))
+
+
+def refuse_unknown(where: str, names: Iterable[str], known: tuple[str, ...]) -> None:
+    """``ValueError`` names the first key that the family does not read."""
+    for name in names:
+        if name not in known:
+            raise ValueError(f"unknown key {where}.{name}; choose from {', '.join(known)}")
 
 
 def parameters(network: nn.Module) -> int:

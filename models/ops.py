@@ -11,11 +11,14 @@ from models.layers import ActConvNorm, DepthwiseSeparable, FactorizedReduce, Sep
 OpFactory = Callable[[int, int], nn.Module]
 """``(channels, stride) -> module``, [B, C, H, W] -> [B, C, H/stride, W/stride]."""
 
+CONNECT = "connect"
+"""The op that joins two nodes and computes nothing: it marks the edges of a path."""
+
 POOLS = ("max_pool_3x3", "avg_pool_3x3")
 
 OPS: dict[str, OpFactory] = {
     "none": lambda c, s: Zero(s),
-    "connect": lambda c, s: nn.Identity(),
+    CONNECT: lambda c, s: nn.Identity(),
     "skip_connect": lambda c, s: nn.Identity() if s == 1 else FactorizedReduce(c, c),
     "max_pool_3x3": lambda c, s: nn.MaxPool2d(3, s, 1),
     "avg_pool_3x3": lambda c, s: nn.AvgPool2d(3, s, 1, count_include_pad=False),
@@ -26,7 +29,6 @@ OPS: dict[str, OpFactory] = {
     "atrous_conv_3x3": lambda c, s: ActConvNorm(c, c, 3, s, dilation=2),
     "atrous_conv_5x5": lambda c, s: ActConvNorm(c, c, 5, s, dilation=2),
 }
-"""``connect`` joins two nodes and computes nothing: it marks the edges of a path."""
 
 
 def make_op(name: str, channels: int, stride: int = 1) -> nn.Module:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from files import replacing, write_text
 from models.genotype import Genotype
@@ -62,10 +63,15 @@ def load_weights(network: Network, path: Path) -> None:
         if name not in tensors or name not in expected:
             where = "missing from" if name not in tensors else "not wanted, but in"
             raise ValueError(f"layer {name} is {where} {path}: it belongs to another network")
-        have, want = list(tensors[name].shape), list(expected[name].shape)
+        have, want = kind(tensors[name]), kind(expected[name])
         if have != want:
-            raise ValueError(f"layer {name} of {path} has shape {have}; the network needs {want}")
+            raise ValueError(f"layer {name} of {path} is {have}; the network needs {want}")
     network.load_state_dict(tensors)
+
+
+def kind(tensor: Tensor) -> str:
+    """What numbers a tensor holds, such as ``float32 [8, 3, 3, 3]``."""
+    return f"{tensor.dtype} {list(tensor.shape)}".removeprefix("torch.")
 
 
 KEYS = {"genotype", "num_classes"}

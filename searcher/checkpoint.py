@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from files import replacing, sweep, write_text
+from files import replacing, sha256, sweep, write_text
 from recipe import differences
 
 STATE = "state.pt"
+DIGEST = 32
+"""The bytes of a SHA-256."""
 
 
 def save(folder: Path, state: Mapping[str, Any], key: Mapping[str, Any]) -> None:
-    """Write a job's state, what its result depends on, and torch's random state with it."""
+    """Write a job's state, what its result depends on, and torch's random state with it.
+
+    The SHA-256 of it all comes last: torch reads a file with a flipped bit without a word.
+    """
     with replacing(folder / STATE) as part:
         torch.save({**state, "key": json.dumps(key), "random": torch.get_rng_state()}, part)
+        digest = bytes.fromhex(sha256(part))
+        with part.open("ab") as stream:
+            stream.write(digest)
 
 
 def resume(folder: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -46,7 +56,11 @@ def read(folder: Path) -> dict[str, Any]:
     """The state in ``folder``."""
     path = folder / STATE
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = path.read_bytes()
+        body, digest = content[:-DIGEST], content[-DIGEST:]
+        if hashlib.sha256(body).digest() != digest:
+            raise ValueError("it is damaged")
+        return torch.load(BytesIO(body), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(

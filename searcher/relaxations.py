@@ -36,6 +36,8 @@ class PathSoftmax:
     def outgoing(self, beta: Tensor) -> Tensor:
         """[edges, 1] -> [edges, 1], summing to 1 over the edges of one source."""
         sources = self.sources.to(beta.device)
-        exp = (beta[:, 0] - beta.max()).exp()
-        total = exp.new_zeros(int(sources.max()) + 1).index_add(0, sources, exp)
+        x, zeros = beta[:, 0], beta.new_zeros(int(sources.max()) + 1)
+        highest = zeros.scatter_reduce(0, sources, x.detach(), "amax", include_self=False)
+        exp = (x - highest[sources]).exp()
+        total = zeros.index_add(0, sources, exp)
         return (exp / total[sources]).unsqueeze(1)

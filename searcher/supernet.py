@@ -25,6 +25,10 @@ class Mixing:
 
     weights: Weights
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Mixing:
+        """Empty until the copy's own forward pass: tensors with a history cannot be copied."""
+        return Mixing({})
+
 
 class Mixture(nn.Module):
     """Every candidate of one slot, summed by the current weights (DARTS, equation 2)."""
@@ -77,8 +81,14 @@ class Supernet(nn.Module):
         return Mixture(slot, self.space.ops[slot.graph], self.mixing)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """[B, 3, H, W] in 0..255 -> logits [B, K, H, W]."""
+        """[B, 3, H, W] in 0..255 -> logits [B, K, H, W].
+
+        One image goes in with its twin: their statistics are the same, and the pooled map of one
+        image, a single pixel, has none.
+        """
         self.mixing.weights = self.weights()
+        if len(pixels) == 1:
+            return self.network(pixels.repeat(2, 1, 1, 1))[:1]
         return self.network(pixels)
 
     def weights(self) -> Weights:

@@ -51,9 +51,14 @@ class Task:
             return network(pixels).float()
 
     def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Mean cross-entropy over the labelled pixels; ``ValueError`` where it is not finite."""
+        """Mean cross-entropy over the labelled pixels; ``ValueError`` where it is not finite.
+
+        Zero for a batch without any: a window can fall where nothing is labelled.
+        """
         pixels, labels = batch
-        loss = F.cross_entropy(self.logits(network, pixels), labels, ignore_index=IGNORE)
+        logits = self.logits(network, pixels)
+        total = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
+        loss = total / (labels != IGNORE).sum().clamp(min=1)
         if not math.isfinite(loss.item()):
             raise ValueError(
                 "the loss is no longer a number: lower the learning rate and run the command "

@@ -50,7 +50,10 @@ def serve(
     or the port is taken.
     """
     bundle = Bundle.load(bundle_path)
-    with load(runtime_name, bundle, precision=precision, threads=threads) as runtime:
+    with (
+        listen(host, port) as listener,
+        load(runtime_name, bundle, precision=precision, threads=threads) as runtime,
+    ):
         Predictor(bundle, runtime).warm_up()
         config = uvicorn.Config(
             create_app(bundle, runtime),
@@ -60,9 +63,8 @@ def serve(
             ws="none",
             timeout_graceful_shutdown=GRACE,
         )
-        with listen(host, port) as listener:
-            ready(address(host, listener.getsockname()[1]))
-            uvicorn.Server(config).run(sockets=[listener])
+        ready(address(host, listener.getsockname()[1]))
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def create_app(bundle: Bundle, runtime: Runtime) -> FastAPI:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"```(?:bash|sh)\n(.*?)```", README, re.S)
 LINES = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines()]
-COMMANDS = [line for line in LINES if "segnas " in line]
+COMMANDS = [line for line in LINES if re.match(r"(\.venv/bin/)?segnas ", line)]
 QUICK = ("show", "systems", "doctor", "--help")
 
 Run = Callable[..., tuple[int, str, str]]

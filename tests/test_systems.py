@@ -126,6 +126,18 @@ def test_a_damaged_bundle_is_made_again(built: Path, recipe: Path, segnas_once: 
     assert model.read_bytes() == whole
 
 
+def test_changed_weights_are_not_exported(built: Path, recipe: Path, segnas_once: Run) -> None:
+    file = built / "train/weights.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    code, _, err = segnas_once("export", built)
+    assert code == 2
+    assert f"'segnas train {built}' mends it" in err
+    code, _, err = segnas_once("train", built)
+    assert code == 0, err
+    assert file.read_bytes() == whole
+
+
 def test_predict_eval_and_predictor_agree(built: Path, tmp_path: Path, segnas_once: Run) -> None:
     bundle = Bundle.load(built / "bundle")
     photo = tmp_path / "photo.jpg"

@@ -6,7 +6,7 @@ images [B, 3, H, W] to logits [B, K, h, w] at a stride of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from torch import nn
 
@@ -15,6 +15,14 @@ from models.families.cell_stack import CellStack
 from models.families.trellis import Trellis
 from models.genotype import Genotype
 
-Family = Callable[[Genotype, int, Place], nn.Module]
+
+class Family(Protocol):
+    """What builds a body, and the graphs and sizes of a genotype that it reads."""
+
+    GRAPHS: tuple[str, ...]
+    SIZES: tuple[str, ...]
+
+    def __call__(self, genotype: Genotype, num_classes: int, place: Place) -> nn.Module: ...
+
 
 FAMILIES: dict[str, Family] = {"cell_stack": CellStack, "trellis": Trellis}

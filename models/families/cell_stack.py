@@ -7,6 +7,8 @@ node at stride 4, ``head`` channels of the segmentation head.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from models.cell import Cell, Graph, Place
@@ -33,9 +35,14 @@ class Stage(nn.Module):
 class CellStack(nn.Module):
     """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
 
+    GRAPHS: ClassVar[tuple[str, ...]] = ("normal", "reduce")
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "layers", "head")
+
     def __init__(self, genotype: Genotype, num_classes: int, place: Place) -> None:
         super().__init__()
         width, layers = genotype.size("width"), genotype.size("layers")
+        if width < 2:
+            raise ValueError("sizes.width must be at least 2: a reduction splits it in two")
         normal, reduce = Graph.of(genotype, "normal"), Graph.of(genotype, "reduce")
         self.reductions = sorted({layers // 3, 2 * layers // 3})
         self.stem = nn.ModuleList([ConvNormAct(3, width, 3, 2), ConvNormAct(width, width, 3, 2)])

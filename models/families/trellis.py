@@ -10,14 +10,16 @@ at stride 2, ``head`` channels of the decoder.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from models.cell import Cell, Graph, Place, Slot
+from models.cell import MIXED, Cell, Graph, Place, Slot
 from models.genotype import Edge, Genotype
 from models.heads import Aspp, DeepLabDecoder
 from models.layers import ActConvNorm, ConvNormAct, resize, spatial
+from models.ops import CONNECT
 
 LEVELS = 4
 STEM = -1
@@ -50,6 +52,9 @@ class Resample(nn.Module):
 
 class Trellis(nn.Module):
     """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
+
+    GRAPHS: ClassVar[tuple[str, ...]] = ("cell", "path")
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "stem", "head")
 
     def __init__(self, genotype: Genotype, num_classes: int, place: Place) -> None:
         super().__init__()
@@ -189,6 +194,8 @@ def check_path(genotype: Genotype) -> tuple[Edge, ...]:
                 f"graphs.path[{i}]: an edge leads from a node that was reached "
                 f"to the next layer, at most one level up or down"
             )
+        if edge.op not in (CONNECT, MIXED):
+            raise ValueError(f"graphs.path[{i}]: the op must be {CONNECT}, not {edge.op!r}")
         reached.add(edge.dst)
     if not path or {layer(n) for n in reached} != set(range(layer(max(reached)) + 1)):
         raise ValueError("graphs.path must reach at least one layer")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ IGNORE = 255
 
 @dataclass(frozen=True)
 class Sample:
-    """An image and its labels: uint8 [H, W, 3] and uint8 [H, W]."""
+    """An image and its labels: uint8 [H, W, 3], and uint8 [H, W] or, one class an image, []."""
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -28,6 +29,8 @@ class Split:
     read: Callable[[str], Sample]
     fingerprint: str
     """Changes when the files behind the split do."""
+    check: Callable[[str], None] | None = None
+    """Raises what the headers of one sample show to be wrong; None where only reading tells."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -45,6 +48,8 @@ class DataSet:
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     splits: Mapping[str, Split]
+    labels: Literal["pixels", "images"] = "pixels"
+    """What has a class: every pixel (segmentation) or every image (classification)."""
 
     def split(self, name: str) -> Split:
         """The split called ``name``; ``ValueError`` lists what there is."""

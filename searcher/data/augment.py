@@ -19,10 +19,11 @@ class Resized:
     size: tuple[int, int]
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """[H, W] -> [*size]."""
-        if sample.labels.shape == self.size:
+        """[H, W] -> [*size]; the class of a whole image stays what it is."""
+        if sample.pixels.shape[:2] == self.size:
             return sample
-        return Sample(resize(sample.pixels, self.size), resize_labels(sample.labels, self.size))
+        labels = resize_labels(sample.labels, self.size) if sample.labels.ndim else sample.labels
+        return Sample(resize(sample.pixels, self.size), labels)
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class Augmented:
     colour: float = 0.2
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """[H, W] -> [*crop]."""
+        """[H, W] -> [*crop]; the class of a whole image stays what it is."""
         zoom = float(np.exp(rng.uniform(*np.log(self.scale))))
-        box = self.window(sample.labels.shape, zoom, rng)
+        box = self.window(sample.pixels.shape, zoom, rng)
         pixels = jitter(look(sample.pixels, box, self.crop), self.colour, rng)
-        labels = look(sample.labels, box, self.crop)
+        labels = look(sample.labels, box, self.crop) if sample.labels.ndim else sample.labels
         if rng.random() < 0.5:
-            pixels, labels = pixels[:, ::-1], labels[:, ::-1]
-        return Sample(np.ascontiguousarray(pixels), np.ascontiguousarray(labels))
+            pixels, labels = pixels[:, ::-1], labels[:, ::-1] if labels.ndim else labels
+        return Sample(pixels.copy(), labels.copy())
 
     def window(
         self, shape: tuple[int, ...], zoom: float, rng: np.random.Generator
@@ -82,13 +83,15 @@ def clip(
     left, upper, right, lower = box
     inside = (max(left, 0.0), max(upper, 0.0), min(right, shape[1]), min(lower, shape[0]))
     x, y = size[1] / (right - left), size[0] / (lower - upper)
-    target = (
-        round((inside[0] - left) * x),
-        round((inside[1] - upper) * y),
-        max(round((inside[2] - left) * x), 1),
-        max(round((inside[3] - upper) * y), 1),
-    )
-    return inside, target
+    first, last = land(inside[0] - left, inside[2] - left, x, size[1])
+    top, bottom = land(inside[1] - upper, inside[3] - upper, y, size[0])
+    return inside, (first, top, last, bottom)
+
+
+def land(start: float, end: float, scale: float, length: int) -> tuple[int, int]:
+    """Where an interval falls among ``length`` pixels: on one of them at least."""
+    first = min(round(start * scale), length - 1)
+    return first, max(round(end * scale), first + 1)
 
 
 def jitter(pixels: NDArray[np.uint8], amount: float, rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -98,4 +101,4 @@ def jitter(pixels: NDArray[np.uint8], amount: float, rng: np.random.Generator) -
     grey = x @ np.array([0.299, 0.587, 0.114], np.float32)
     x = grey[..., None] + saturation * (x - grey[..., None])
     x = (grey.mean() + contrast * (x - grey.mean())) * brightness
-    return x.clip(0, 255).astype(np.uint8)
+    return x.clip(0, 255).round().astype(np.uint8)

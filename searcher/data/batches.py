@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,10 @@ from torch.utils.data import DataLoader, Dataset
 from searcher.data import Sample, Split
 
 Batch = tuple[Tensor, Tensor]
-"""Pixels [B, 3, H, W], float in 0..255 and channels last in memory; labels [B, H, W], int64."""
+"""Pixels [B, 3, H, W], float in 0..255 and channels last in memory; labels [B, H, W], int64.
+
+Labels are [B] where every image has one class.
+"""
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 
@@ -32,6 +35,13 @@ class Batches:
     seed: int
     shuffle: bool = True
     workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.shuffle and len(self.split) < 2:
+            raise ValueError(
+                f"too few images to train on ({len(self.split)}): a batch needs at least two, and "
+                f"a search two for each of its halves; add images, or raise data.train"
+            )
 
     def __len__(self) -> int:
         count, rest = divmod(len(self.split), self.batch)
@@ -70,19 +80,25 @@ def halves(split: Split, seed: int) -> tuple[Split, Split]:
 
 def subset(split: Split, order: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Split:
     """Some samples of a split, in its own order."""
-    return Split([split.names[i] for i in sorted(order.tolist())], split.read, split.fingerprint)
+    return replace(split, names=[split.names[i] for i in sorted(order.tolist())])
 
 
 def kept(split: Split, limit: int = 2 << 30) -> Split:
-    """Read every sample once, so that a bad file is named before the first step.
+    """Look at every sample once, so that a bad file is named before the first step.
 
-    Samples are kept in memory up to ``limit`` bytes; those beyond it are read again when needed.
+    Samples are read whole and kept in memory up to ``limit`` bytes.  Of those beyond it only the
+    headers are looked at where a split can do that: an hour of decoding before step 1 would be
+    decoded again in the first epoch.  What only decoding shows, a flipped byte or a label out of
+    range, stops that epoch in one sentence; ``segnas data NAME --check DIR`` finds it before.
     """
     memory: dict[str, Sample] = {}
     used = 0
     for name in split.names:
+        if used >= limit and split.check:
+            split.check(name)
+            continue
         sample = split.read(name)
         used += sample.pixels.nbytes + sample.labels.nbytes
         if used <= limit:
             memory[name] = sample
-    return Split(split.names, lambda name: memory.get(name) or split.read(name), split.fingerprint)
+    return replace(split, read=lambda name: memory.get(name) or split.read(name))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from recipe import Data
-from searcher.data import DataSet, Sample, Split
-from searcher.data.camvid import camvid
+from searcher.data import DataSet, Sample, Split, ade20k, camvid, cityscapes, voc
+from searcher.data.class_folders import class_folders
+from searcher.data.download import Source
 from searcher.data.folder import folder
 from searcher.data.streets import CLASSES, PALETTE, draw
 
@@ -29,11 +30,48 @@ def drawn_split(first: int, count: int, size: tuple[int, int]) -> Split:
 
 DATA_SETS: Mapping[str, Callable[[Data], DataSet]] = {
     "streets": streets,
-    "camvid": camvid,
+    "camvid": camvid.camvid,
+    "cityscapes": cityscapes.cityscapes,
+    "voc": voc.voc,
+    "ade20k": ade20k.ade20k,
     "folder": folder,
+    "class_folders": class_folders,
 }
+
+SOURCES: Mapping[str, Source] = {
+    "camvid": camvid.SOURCE,
+    "cityscapes": cityscapes.SOURCE,
+    "voc": voc.SOURCE,
+    "ade20k": ade20k.SOURCE,
+    "folder": Source(
+        layout="DIR/images/*, DIR/masks/*.png of class numbers with the same names, and "
+        "DIR/classes.txt with a class name a line",
+        by_hand="it is your own",
+    ),
+    "class_folders": Source(
+        layout="DIR/train/CLASS/* and, unless every fifth is to be held out, DIR/val/CLASS/*",
+        by_hand="it is your own",
+    ),
+}
+"""Where the data sets come from that are not drawn, and which file belongs where."""
 
 
 def open_data(data: Data) -> DataSet:
     """The data set that a recipe names; ``ValueError`` names the folder or file that is wrong."""
     return DATA_SETS[data.name](data)
+
+
+def open_segmentation(data: Data) -> DataSet:
+    """The data set that a recipe names; ``ValueError`` where its labels are not of pixels."""
+    found = open_data(data)
+    if found.labels != "pixels":
+        raise ValueError(
+            f"data set {found.name} has one class an image, but segmentation needs a class for "
+            f"every pixel: set data.name to one of {', '.join(pixel_sets())}"
+        )
+    return found
+
+
+def pixel_sets() -> list[str]:
+    """The names of the data sets that label pixels."""
+    return [name for name in DATA_SETS if name != "class_folders"]

@@ -33,6 +33,15 @@ def splits_of(data: Data, root: Path, labels: Labels) -> dict[str, Split]:
     }
 
 
+def lines(file: Path) -> tuple[str, ...]:
+    """The lines of a text file that are not empty."""
+    try:
+        text = file.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not a text file: save it in UTF-8") from None
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
+
+
 def class_list(data: Data) -> tuple[str, ...]:
     """The names in the recipe, or the lines of ``classes.txt``."""
     assert data.root is not None
@@ -40,7 +49,7 @@ def class_list(data: Data) -> tuple[str, ...]:
     if data.classes is not None:
         names = data.classes
     elif file.is_file():
-        names = tuple(line.strip() for line in file.read_text("utf-8").splitlines() if line.strip())
+        names = lines(file)
     else:
         raise ValueError(f"{file} does not exist: write one class name a line, or set data.classes")
     if not 2 <= len(names) <= 255 or len(set(names)) != len(names):

@@ -6,14 +6,22 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from images import read, read_labels
+from images import measure, read, read_labels
 from searcher.data import IGNORE, Sample, Split
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+
+class Masks(Protocol):
+    """How the masks of a data set are read."""
+
+    def read(self, mask: Path) -> NDArray[np.uint8]:
+        """[H, W] of train ids, ``IGNORE`` for what is no class; ``ValueError`` names the mask."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,10 @@ class Labels:
 
     classes: int
     ignore: int
+
+    def read(self, mask: Path) -> NDArray[np.uint8]:
+        """[H, W] of train ids."""
+        return self.train_ids(read_labels(mask), mask)
 
     def train_ids(self, labels: NDArray[np.uint8], mask: Path) -> NDArray[np.uint8]:
         """[H, W] with ``IGNORE`` for what is no class; ``ValueError`` names the mask."""
@@ -38,19 +50,30 @@ class Labels:
         return table[labels]
 
 
-def paired_split(images: Path, masks: Path, labels: Labels) -> Split:
+def paired_split(images: Path, masks: Path, labels: Masks) -> Split:
     """The split of every image in ``images`` and the mask of the same name in ``masks``."""
     return split_of(pair(images, masks), labels)
 
 
-def split_of(pairs: Mapping[str, tuple[Path, Path]], labels: Labels) -> Split:
+def split_of(pairs: Mapping[str, tuple[Path, Path]], labels: Masks) -> Split:
     """The split of named pairs of an image and a mask."""
-    return Split(tuple(pairs), lambda name: read_pair(*pairs[name], labels), fingerprint(pairs))
+    return Split(
+        tuple(pairs),
+        lambda name: read_pair(*pairs[name], labels),
+        fingerprint(pairs),
+        lambda name: check_pair(*pairs[name]),
+    )
 
 
 def pair(images: Path, masks: Path) -> dict[str, tuple[Path, Path]]:
     """Images and masks by their common stem, sorted; ``ValueError`` names what has no partner."""
-    left, right = by_stem(images), by_stem(masks)
+    return match(by_stem(images), by_stem(masks), images, masks)
+
+
+def match(
+    left: Mapping[str, Path], right: Mapping[str, Path], images: Path, masks: Path
+) -> dict[str, tuple[Path, Path]]:
+    """Named images with the masks of those names; they were found in ``images`` and ``masks``."""
     for name, file in sorted({**right, **left}.items()):
         if name not in left or name not in right:
             wanted = masks if name in left else images
@@ -66,26 +89,63 @@ def by_stem(folder: Path) -> dict[str, Path]:
         raise ValueError(f"{folder} is not a folder: set data.root to where the data set lies")
     files: dict[str, Path] = {}
     for file in sorted(folder.iterdir()):
-        if file.suffix.lower() in SUFFIXES:
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith("."):
             if file.stem in files:
                 raise ValueError(f"{file} and {files[file.stem]} have the same name: remove one")
             files[file.stem] = file
     return files
 
 
-def read_pair(image: Path, mask: Path, labels: Labels) -> Sample:
+def by_ending(folder: Path, ending: str) -> dict[str, Path]:
+    """The files below a folder whose names end so, by their path without the ending."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is not a folder: set data.root to where the data set lies")
+    files = [f for f in sorted(folder.rglob(f"*{ending}")) if not f.name.startswith(".")]
+    return {f.relative_to(folder).as_posix().removesuffix(ending): f for f in files}
+
+
+def home(root: Path, landmark: str, *below: str) -> Path:
+    """``root``, or the first folder ``below`` it that holds ``landmark`` where ``root`` does not.
+
+    An archive brings folders of its own: whoever unpacked VOC may name either of them.
+    """
+    places = (root, *(root / folder for folder in below))
+    return next((place for place in places if (place / landmark).is_dir()), root)
+
+
+def read_pair(image: Path, mask: Path, labels: Masks) -> Sample:
     """Read and check one sample; ``ValueError`` names the file that is wrong."""
-    pixels, raw = read(image), read_labels(mask)
-    if pixels.shape[:2] != raw.shape:
-        (h, w), (mh, mw) = pixels.shape[:2], raw.shape
-        raise ValueError(f"{mask} is {mw}x{mh} but {image} is {w}x{h}: they must be of one size")
-    return Sample(pixels, labels.train_ids(raw, mask))
+    pixels, ids = read(image), labels.read(mask)
+    if pixels.shape[:2] != ids.shape:
+        raise ValueError(differs(image, pixels.shape, mask, ids.shape))
+    return Sample(pixels, ids)
 
 
-def fingerprint(pairs: Mapping[str, tuple[Path, Path]]) -> str:
+def check_pair(image: Path, mask: Path) -> None:
+    """``ValueError`` for what two headers show to be wrong; either may be stored on its side."""
+    size, other = measure(image), measure(mask)
+    if sorted(size) != sorted(other):
+        raise ValueError(differs(image, size, mask, other))
+
+
+def differs(image: Path, size: Sequence[int], mask: Path, other: Sequence[int]) -> str:
+    return (
+        f"{mask} is {other[1]}x{other[0]} but {image} is {size[1]}x{size[0]}: "
+        f"they must be of one size"
+    )
+
+
+def fingerprint(files: Mapping[str, tuple[Path, ...]]) -> str:
     """A digest of names and file sizes: cheap, and different when files are swapped or resaved."""
-    lines = [f"{n} {i.stat().st_size} {m.stat().st_size}" for n, (i, m) in sorted(pairs.items())]
+    lines = [" ".join([n, *map(file_size, paths)]) for n, paths in sorted(files.items())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+
+def file_size(file: Path) -> str:
+    try:
+        return str(file.stat().st_size)
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read ({error.strerror}): check the path") from None
 
 
 def rainbow(count: int) -> tuple[tuple[int, int, int], ...]:

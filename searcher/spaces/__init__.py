@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from models.cell import MIXED
-from models.genotype import Edge, Genotype
+from models.families import FAMILIES
+from models.genotype import Edge, Genotype, Size
 
 
 class SearchSpace(Protocol):
@@ -28,6 +29,11 @@ class SearchSpace(Protocol):
 
     def discretize(self, weights: Mapping[str, Tensor]) -> Genotype:
         """The architecture that the mixture ``weights`` ([edges, ops] a graph) prefer."""
+
+
+def read_by(family: str, sizes: Mapping[str, Size]) -> dict[str, Size]:
+    """The sizes that a family reads: one recipe serves several systems."""
+    return {name: size for name, size in sizes.items() if name in FAMILIES[family].SIZES}
 
 
 def all_edges(nodes: int) -> tuple[Edge, ...]:

@@ -13,7 +13,7 @@ from models.cell import MIXED
 from models.families.trellis import LEVELS, layer
 from models.genotype import Edge, Genotype, Size
 from searcher.relaxations import PathSoftmax
-from searcher.spaces import all_edges, draw, strongest
+from searcher.spaces import all_edges, draw, read_by, strongest
 
 OPS = (
     "none",
@@ -37,7 +37,7 @@ class AutoDeepLab:
     ops: Mapping[str, tuple[str, ...]] = {"cell": OPS, "path": PATH}
 
     def __init__(self, layers: int, nodes: int, sizes: Mapping[str, Size]) -> None:
-        self.layers, self.sizes = layers, sizes
+        self.layers, self.sizes = layers, read_by("trellis", sizes)
         self.edges = all_edges(nodes)
         self.path = trellis_edges(layers)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from models.genotype import Edge, Genotype, Size
-from searcher.spaces import all_edges, draw, strongest
+from searcher.spaces import all_edges, draw, read_by, strongest
 
 OPS = (
     "none",
@@ -33,7 +33,7 @@ class Darts:
 
     def __init__(self, layers: int, nodes: int, sizes: Mapping[str, Size]) -> None:
         self.edges = all_edges(nodes)
-        self.sizes = {**sizes, "layers": layers}
+        self.sizes = read_by("cell_stack", {**sizes, "layers": layers})
 
     def complete(self) -> Genotype:
         return self.genotype(dict.fromkeys(self.ops, self.edges))

@@ -1,0 +1,168 @@
+"""Bilevel search: who moves when, and a resumed search is the search that was not stopped."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from recipe import Search
+from searcher import checkpoint
+from searcher.search import TRIALS, search
+from searcher.strategies import Strategy
+from searcher.strategies.bilevel import Bilevel
+from searcher.systems import SYSTEMS
+from searcher.task import Task
+
+MakeTask = Callable[[], Task]
+SIZES = {"darts": {"width": 2, "head": 4}, "auto_deeplab": {"width": 2, "stem": 4, "head": 4}}
+
+
+def settings(system: str, epochs: int = 3, warmup: int = 1) -> Search:
+    return Search(
+        epochs=epochs, warmup=warmup, batch=2, layers=2, nodes=2, sizes=SIZES[system], arch_lr=0.1
+    )
+
+
+def strategy(system: str, task: Task, **changes: int) -> Bilevel:
+    torch.manual_seed(0)
+    made = SYSTEMS[system](task, settings(system, **changes))
+    assert isinstance(made, Bilevel)
+    return made
+
+
+def snapshot(tensors: list[torch.nn.Parameter]) -> list[Tensor]:
+    return [t.detach().clone() for t in tensors]
+
+
+def moved(before: list[Tensor], now: list[torch.nn.Parameter]) -> bool:
+    return any(not torch.equal(a, b) for a, b in zip(before, now, strict=True))
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_architecture_waits_until_the_warm_up_is_over(system: str, tiny_task: MakeTask) -> None:
+    made = strategy(system, tiny_task(), epochs=4, warmup=2)
+    for epoch in range(3):
+        logits = snapshot(made.supernet.architecture())
+        weights = snapshot(made.weights())
+        made.step()
+        assert moved(weights, made.weights())
+        assert moved(logits, made.supernet.architecture()) == (epoch >= 2)
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_step_of_one_moves_nothing_of_the_other(system: str, tiny_task: MakeTask) -> None:
+    made = strategy(system, tiny_task())
+    batch = next(iter(made.task.ready(made.task.train, 0)))
+    state = {n: t.clone() for n, t in made.supernet.network.state_dict().items()}
+    logits = snapshot(made.supernet.architecture())
+    made.update(made.arch_optimizer, batch)
+    assert all(torch.equal(t, state[n]) for n, t in made.supernet.network.state_dict().items())
+    assert moved(logits, made.supernet.architecture())
+    logits, weights = snapshot(made.supernet.architecture()), snapshot(made.weights())
+    made.update(made.weight_optimizer, batch)
+    assert not moved(logits, made.supernet.architecture())
+    assert moved(weights, made.weights())
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_step_starts_from_gradients_of_its_own(system: str, tiny_task: MakeTask) -> None:
+    """What the architecture's step left in the weights does not reach the weights' step."""
+    made = strategy(system, tiny_task())
+    first, second = list(made.task.ready(made.task.train, 0))
+    made.update(made.arch_optimizer, first)
+    twin = copy.deepcopy(made.supernet)
+    made.update(made.weight_optimizer, second)
+    alone = Bilevel(twin, tiny_task(), made.search)
+    alone.update(alone.weight_optimizer, second)
+    assert not moved(snapshot(made.weights()), alone.weights())
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_weights_and_architecture_are_disjoint_and_complete(
+    system: str, tiny_task: MakeTask
+) -> None:
+    made = strategy(system, tiny_task())
+    choose = {id(p) for p in made.supernet.architecture()}
+    compute = {id(p) for p in made.weights()}
+    learned = {id(p) for p in made.supernet.parameters() if p.requires_grad}
+    assert not choose & compute
+    assert choose | compute == learned
+    held = [
+        {id(p) for group in optimizer.param_groups for p in group["params"]}
+        for optimizer in (made.arch_optimizer, made.weight_optimizer)
+    ]
+    assert held == [choose, compute]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_resumed_after_any_step_it_is_the_straight_run(
+    system: str, tiny_task: MakeTask, tmp_path: Path
+) -> None:
+    straight = strategy(system, tiny_task())
+    expected = [straight.step() for _ in range(3)]
+    for stop in (1, 2):
+        folder = tmp_path / f"{system}{stop}"
+        run(system, tiny_task(), folder, steps=stop)
+        torch.manual_seed(99)
+        resumed = run(system, tiny_task(), folder, steps=3)
+        assert_same(resumed.state_dict(), straight.state_dict())
+        lines = checkpoint.read_log(folder / TRIALS)
+        assert [line["miou"] for line in lines] == [trial.score for trial in expected]
+        assert [line["genotype"] for line in lines] == [t.genotype.fingerprint for t in expected]
+        assert [line["step"] for line in lines] == [1, 2, 3]
+
+
+def run(system: str, task: Task, folder: Path, steps: int) -> Strategy:
+    """A process that starts or goes on, and is stopped after ``steps`` steps."""
+    made = strategy(system, task)
+    search(made, steps, folder, lambda step, scores: None, key={"system": system})
+    return made
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """Bit for bit, all the way down."""
+    if isinstance(one, Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert list(one) == list(other)
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert_same(a, b)
+    else:
+        assert one == other
+
+
+def test_the_rate_falls_along_a_cosine_to_a_twenty_fifth(tiny_task: MakeTask) -> None:
+    made = strategy("darts", tiny_task(), epochs=10)
+    rates = []
+    for made.epoch in range(11):
+        rates.append(made.rate())
+    assert rates[0] == pytest.approx(0.025)
+    assert rates[5] == pytest.approx(0.025 * 0.52)
+    assert rates[10] == pytest.approx(0.001)
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_the_architecture_sees_only_its_own_half_and_never_runs_out(tiny_task: MakeTask) -> None:
+    made = strategy("darts", tiny_task())
+    assert made.task.arch is not None
+    assert not {*made.task.arch.split.names} & {*made.task.train.split.names}
+    batches = made.arch_batches()
+    assert len([next(batches) for _ in range(5)]) == 5
+
+
+def test_the_search_ends_with_its_last_trial(tiny_task: MakeTask) -> None:
+    made = strategy("darts", tiny_task())
+    trials = [made.step(), made.step()]
+    assert made.choose(trials) is trials[-1]
+    assert trials[-1].genotype == made.supernet.derive()
+    assert 0 <= trials[-1].score <= 1

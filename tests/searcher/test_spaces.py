@@ -1,0 +1,275 @@
+"""The spaces: their counts are the papers', and decoding is checked by brute force."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations, pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import Tensor
+
+from models.families.trellis import layer, level
+from models.genotype import Edge
+from models.network import build
+from searcher.relaxations import PathSoftmax, softmax
+from searcher.spaces import all_edges, strongest
+from searcher.spaces.auto_deeplab import OPS as GRID_OPS
+from searcher.spaces.auto_deeplab import AutoDeepLab, trellis_edges
+from searcher.spaces.darts import OPS, Darts
+
+SEED = st.integers(0, 2**32)
+LOGIT = st.floats(-200, 200, width=32)
+
+
+def rows(edges: int, ops: int, seed: int, spread: float = 1.0) -> Tensor:
+    """Random logits [edges, ops]."""
+    generator = torch.Generator().manual_seed(seed)
+    return spread * torch.randn(edges, ops, generator=generator)
+
+
+def test_a_cell_of_four_nodes_has_14_edges_and_8_ops() -> None:
+    space = Darts(8, 4, {"width": 16})
+    assert len(OPS) == 8
+    for name, edges in space.complete().graphs.items():
+        assert (len(edges), len(space.ops[name])) == (14, 8)
+
+
+def test_a_cell_of_five_nodes_has_20_edges_and_8_ops() -> None:
+    space = AutoDeepLab(12, 5, {"width": 8})
+    assert (len(space.complete().graphs["cell"]), len(space.ops["cell"])) == (20, 8)
+    arriving = Counter(edge.dst for edge in space.edges)
+    sizes = [n**2 * len(GRID_OPS) ** 2 for n in arriving.values()]
+    assert math.prod(sizes) == 556_627_761_561_600
+
+
+def test_edges_are_ordered_by_node_then_source() -> None:
+    ends = [(edge.dst, edge.src) for edge in all_edges(5)]
+    assert ends == sorted(ends)
+    assert all(src < dst for dst, src in ends)
+
+
+def test_the_trellis_has_the_published_counts() -> None:
+    edges = trellis_edges(12)
+    by_layer = Counter(layer(edge.dst) for edge in edges)
+    assert [by_layer[i] for i in range(1, 13)] == [2, 5, 8] + [10] * 9
+    assert len(edges) == 105
+    assert len({edge.dst for edge in edges}) == 45
+    assert [(e.src, e.dst) for e in edges] == sorted((e.src, e.dst) for e in edges)
+
+
+@pytest.mark.parametrize(("layers", "count"), [(1, 2), (11, 28_657), (12, 75_025)])
+def test_the_trellis_has_as_many_paths_as_published(layers: int, count: int) -> None:
+    ways = Counter({0: 1})
+    for edge in trellis_edges(layers):
+        ways[edge.dst] += ways[edge.src]
+    assert sum(n for node, n in ways.items() if layer(node) == layers) == count
+
+
+@given(seed=SEED, nodes=st.integers(1, 5))
+def test_a_decoded_cell_has_two_predecessors_a_node_and_never_none(seed: int, nodes: int) -> None:
+    for space in (Darts(3, nodes, {}), AutoDeepLab(3, nodes, {})):
+        sampled = space.sample(random.Random(seed))
+        logits = {
+            name: rows(len(edges), len(space.ops[name]), seed)
+            for name, edges in space.complete().graphs.items()
+        }
+        logits[next(iter(logits))][:, 0] = 1000.0
+        for genotype in (sampled, space.discretize(softmax(logits))):
+            for name in set(genotype.graphs) - {"path"}:
+                edges = genotype.graphs[name]
+                assert all(edge.op != "none" for edge in edges)
+                assert Counter(e.dst for e in edges) == dict.fromkeys(range(2, nodes + 2), 2)
+                assert len({(e.src, e.dst) for e in edges}) == 2 * nodes
+
+
+def by_the_rule(edges: Sequence[Edge], alpha: NDArray[np.float64]) -> set[tuple[int, int, str]]:
+    """DARTS, section 2.4, read literally: every pair of arriving edges is tried."""
+    share = np.exp(alpha) / np.exp(alpha).sum(1, keepdims=True)
+    real = [op for op in range(len(OPS)) if OPS[op] != "none"]
+    strength = {(e.src, e.dst): max(share[i, op] for op in real) for i, e in enumerate(edges)}
+    kept = set()
+    for dst in {edge.dst for edge in edges}:
+        pairs = combinations([(e.src, e.dst) for e in edges if e.dst == dst], 2)
+        for end in max(pairs, key=lambda pair: sum(strength[end] for end in pair)):
+            i = [(e.src, e.dst) for e in edges].index(end)
+            kept.add((*end, OPS[max(real, key=lambda op: share[i, op])]))
+    return kept
+
+
+@given(seed=SEED, spread=st.sampled_from([0.001, 1.0, 5.0]))
+def test_discretize_reads_the_rule_of_darts(seed: int, spread: float) -> None:
+    space = Darts(8, 4, {})
+    logits = {name: rows(14, 8, seed + i, spread) for i, name in enumerate(space.ops)}
+    genotype = space.discretize(softmax(logits))
+    for name, alpha in logits.items():
+        kept = {(e.src, e.dst, e.op) for e in genotype.graphs[name]}
+        assert kept == by_the_rule(space.edges, alpha.double().numpy())
+
+
+def test_edges_are_ranked_by_softmax_and_not_by_logits() -> None:
+    """The largest logit stands in a row where ``none`` is larger still."""
+    alpha = torch.zeros(5, 8)
+    alpha[2:, :] = -9.0
+    alpha[2, [0, 4]] = torch.tensor([9.0, 8.0])
+    alpha[3, 4], alpha[4, 5] = 1.0, 2.0
+    genotype = Darts(8, 2, {}).discretize(softmax({"normal": alpha, "reduce": alpha}))
+    last = [(e.src, e.op) for e in genotype.graphs["normal"] if e.dst == 3]
+    assert last == [(1, "sep_conv_3x3"), (2, "sep_conv_5x5")]
+
+
+def test_of_equal_weights_the_earlier_edge_and_op_win() -> None:
+    for alpha in (torch.zeros(9, 8), torch.tensor([500.0] + [0.0] * 7).repeat(9, 1)):
+        edges = strongest(all_edges(3), softmax({"a": alpha})["a"], OPS)
+        assert edges == tuple(Edge(s, d, OPS[1]) for d in (2, 3, 4) for s in (0, 1))
+
+
+def every_path(layers: int) -> Iterator[tuple[int, ...]]:
+    """The levels of every path from the stem, the finest first."""
+    paths: list[tuple[int, ...]] = [(0,)]
+    for _ in range(layers):
+        paths = [(*p, b) for p in paths for b in range(max(p[-1] - 1, 0), min(p[-1] + 1, 3) + 1)]
+    return iter(paths)
+
+
+def path_edges(levels: Sequence[int]) -> list[tuple[int, int]]:
+    nodes = [4 * i + step for i, step in enumerate(levels)]
+    return list(pairwise(nodes))
+
+
+def brute_force(layers: int, weights: Tensor) -> tuple[float, dict[tuple[int, ...], float]]:
+    """The probability of the best path, and of every path."""
+    number = {(e.src, e.dst): i for i, e in enumerate(trellis_edges(layers))}
+    p = weights.double().flatten().tolist()
+    scores = {
+        levels: math.prod(p[number[end]] for end in path_edges(levels))
+        for levels in every_path(layers)
+    }
+    return max(scores.values()), scores
+
+
+def levels_of(path: Sequence[Edge]) -> tuple[int, ...]:
+    return (0, *(level(edge.dst) for edge in path))
+
+
+@settings(max_examples=25, deadline=None)
+@given(layers=st.integers(1, 6), seed=SEED, spread=st.sampled_from([0.001, 1.0, 8.0]))
+def test_viterbi_finds_the_best_of_all_paths(layers: int, seed: int, spread: float) -> None:
+    space = AutoDeepLab(layers, 1, {})
+    weights = PathSoftmax(space.path).outgoing(rows(len(space.path), 1, seed, spread))
+    best, scores = brute_force(layers, weights)
+    found = levels_of(space.viterbi(weights))
+    assert scores[found] == pytest.approx(best, rel=1e-12)
+    near = [levels for levels, score in scores.items() if score > best * (1 - 1e-9)]
+    if len(near) == 1:
+        assert found == near[0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=SEED)
+def test_viterbi_of_ties_and_saturated_rows(seed: int) -> None:
+    """Weights of 0, 1 and a half: many paths are equal, and many are impossible."""
+    space, rng = AutoDeepLab(5, 1, {}), random.Random(seed)
+    weights = torch.tensor([[rng.choice([0.0, 0.5, 0.5, 1.0])] for _ in space.path])
+    best, scores = brute_force(5, weights)
+    assert scores[levels_of(space.viterbi(weights))] == best
+
+
+def test_of_equal_paths_the_finest_wins() -> None:
+    space = AutoDeepLab(5, 1, {})
+    for weight in (0.0, 0.5, 1.0):
+        path = space.viterbi(torch.full((len(space.path), 1), weight))
+        assert levels_of(path) == (0,) * 6
+
+
+def test_viterbi_equals_brute_force_on_all_75025_paths() -> None:
+    space = AutoDeepLab(12, 1, {})
+    weights = PathSoftmax(space.path).outgoing(rows(105, 1, seed=7, spread=2.0))
+    number = np.full((49, 53), -1)
+    for i, edge in enumerate(space.path):
+        number[edge.src, edge.dst] = i
+    levels = np.array(list(every_path(12)))
+    nodes = levels + 4 * np.arange(13)
+    assert len(nodes) == 75_025
+    taken = number[nodes[:, :-1], nodes[:, 1:]]
+    assert taken.min() >= 0
+    scores = weights.double().log().flatten().numpy()[taken].sum(1)
+    assert levels_of(space.viterbi(weights)) == tuple(levels[scores.argmax()].tolist())
+
+
+@given(
+    layers=st.integers(1, 12),
+    data=st.data(),
+)
+def test_path_softmax_sums_to_1_over_the_edges_that_leave_a_node(
+    layers: int, data: st.DataObject
+) -> None:
+    edges = trellis_edges(layers)
+    values = data.draw(st.lists(LOGIT, min_size=len(edges), max_size=len(edges)))
+    outgoing = PathSoftmax(edges).outgoing(torch.tensor(values).unsqueeze(1))
+    assert outgoing.shape == (len(edges), 1)
+    sums = Counter[int]()
+    for edge, weight in zip(edges, outgoing.flatten().tolist(), strict=True):
+        assert 0 <= weight <= 1
+        sums[edge.src] += weight
+    assert sums == pytest.approx(dict.fromkeys(sums, 1.0), abs=1e-6)
+
+
+def test_a_node_far_below_the_others_still_has_its_choice() -> None:
+    edges = trellis_edges(2)
+    beta = torch.tensor([[1000.0], [0.0], [-1000.0], [-1000.0], [3.0], [2.0], [1.0]])
+    outgoing = PathSoftmax(edges).outgoing(beta.requires_grad_())
+    expected = torch.cat([beta[:2].softmax(0), beta[2:4].softmax(0), beta[4:].softmax(0)])
+    torch.testing.assert_close(outgoing, expected)
+    outgoing[2].sum().backward()
+    assert beta.grad is not None
+    assert beta.grad.flatten().tolist() == pytest.approx([0, 0, 0.25, -0.25, 0, 0, 0])
+
+
+def test_the_ends_of_the_trellis_have_two_ways_out_and_the_middle_three() -> None:
+    leaving = Counter(edge.src for edge in trellis_edges(12))
+    for node, count in leaving.items():
+        assert count == (2 if level(node) in (0, 3) else 3)
+
+
+def test_path_softmax_relaxes_the_cell_by_the_ops_of_each_edge() -> None:
+    edges = trellis_edges(2)
+    logits = {"cell": rows(5, 8, 1), "path": rows(len(edges), 1, 2)}
+    weights = PathSoftmax(edges)(logits)
+    torch.testing.assert_close(weights["cell"], logits["cell"].softmax(1))
+    torch.testing.assert_close(weights["path"], PathSoftmax(edges).outgoing(logits["path"]))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=SEED)
+@example(seed=0)
+def test_a_sample_is_the_same_for_the_same_seed_and_can_be_built(seed: int) -> None:
+    for space in (Darts(3, 2, {"width": 2, "head": 2}), AutoDeepLab(4, 2, SIZES)):
+        genotype = space.sample(random.Random(seed))
+        assert genotype == space.sample(random.Random(seed))
+        build(genotype, 2)
+
+
+def test_a_space_takes_the_sizes_that_its_family_reads() -> None:
+    """One recipe serves both systems: a size of the other is not in the genotype."""
+    sizes = {"width": 2, "stem": 3, "head": 4}
+    assert Darts(5, 1, sizes).complete().sizes == {"width": 2, "head": 4, "layers": 5}
+    assert AutoDeepLab(5, 1, sizes).complete().sizes == sizes
+    build(Darts(3, 1, sizes).sample(random.Random(0)), 2)
+
+
+def test_samples_differ() -> None:
+    for space in (Darts(3, 2, {}), AutoDeepLab(4, 2, {})):
+        rng = random.Random(1)
+        drawn = {space.sample(rng).fingerprint for _ in range(20)}
+        assert len(drawn) == 20
+
+
+SIZES = {"width": 2, "stem": 2, "head": 2}
