@@ -149,6 +149,13 @@ class Bench(Strict):
     warmup: Annotated[int, Field(strict=True, ge=0)] = 5
 
 
+class Track(Strict):
+    """What can be watched while a job runs; ``metrics.jsonl`` is always written."""
+
+    tensorboard: bool = True
+    """Scores, pictures and the architecture's weights, in ``events`` of each stage's folder."""
+
+
 class Compute(Strict):
     """What the search and the training run on."""
 
@@ -172,6 +179,7 @@ class Recipe(Strict):
     export: Export = Export()
     bench: Bench = Bench()
     compute: Compute = Compute()
+    track: Track = Track()
 
     @classmethod
     def load(cls, path: Path, overrides: Iterable[str] = ()) -> Self:

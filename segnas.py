@@ -19,7 +19,6 @@ import console
 from console import following, say
 
 if TYPE_CHECKING:
-    from evaluate import Scores
     from recipe import Recipe
     from serve.predictor import Predictor
     from stages import Build
@@ -43,6 +42,8 @@ DataName = Annotated[str, typer.Option(help="A data set and its folder: voc=DIR;
 BundlePath = Annotated[Path, typer.Argument(help="A bundle, such as runs/quickstart/bundle.")]
 Json = Annotated[str | None, typer.Option("--json", help="Write JSON to this file, '-' to print.")]
 RuntimeChoice = Annotated[str, typer.Option(help="onnxruntime or torch.")]
+SLIDING = "Look through windows of the engine's size at each image's own size."
+EVIDENCE = "A folder for scores.json, confusion.png and pictures of the worst images."
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to the runtime.")]
 
 
@@ -145,21 +146,34 @@ def evaluate(
     data: DataName,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
     runtime: RuntimeChoice = "onnxruntime",
+    sliding: Annotated[bool, typer.Option("--sliding", help=SLIDING)] = False,
+    overlap: Annotated[float, typer.Option(min=0, max=0.9, help="Of two windows, a share.")] = 0.5,
+    scales: Annotated[str, typer.Option(help="Average over sizes (torch): 0.75,1.0,1.25.")] = "",
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror (torch).")] = False,
+    out: Annotated[Path | None, typer.Option(help=EVIDENCE)] = None,
     set_: DataSet = None,
     json_: Json = None,
 ) -> None:
     """Score a bundle's engine on a data set, at the full size of the labels."""
-    from evaluate import evaluate as score
+    from evaluate import Method, examine
     from export.bundle import Bundle
     from intake import data_settings
     from searcher.data.catalogue import open_segmentation
 
-    loaded = Bundle.load(bundle)
+    loaded, method = Bundle.load(bundle), Method.parse(sliding, overlap, scales, flip)
     with console.busy(f"running {runtime} over {data}"):
-        settings = data_settings(data, set_ or [], loaded.manifest.size)
-        scores = score(loaded, runtime, open_segmentation(settings), split)
+        opened = open_segmentation(data_settings(data, set_ or [], loaded.manifest.size))
+        found = examine(loaded, runtime, opened, split, method)
+    scores = found.scores(runtime, split, method.mode)
+    written: list[Path] = []
+    if out is not None:
+        from evidence import leave
+
+        written = leave(found, scores, opened, out)
     if json_ != "-":
-        show_scores(scores)
+        console.table(("Class", "IoU"), scores.rows, 1)
+        say(scores.sentence)
+        console.wrote(*written)
     write_json(json_, scores.row())
     if json_ != "-":
         following(f"serve {bundle}")
@@ -267,16 +281,6 @@ def show_measured(work: Build) -> None:
     say(f"val mIoU of the engine: {measured['scores']['miou']:.3f}")
     say((work.bundle / "benchmark.md").read_text("utf-8").rstrip())
     console.wrote(work.run / "search" / "genotype.json", work.bundle / "report.html", work.bundle)
-
-
-def show_scores(scores: Scores) -> None:
-    """A class a row, and the means."""
-    rows = [(n, "-" if v is None else f"{100 * v:.1f} %") for n, v in scores.iou.items()]
-    console.table(("Class", "IoU"), rows, 1)
-    say(
-        f"mIoU {100 * scores.miou:.2f} %, pixel accuracy {100 * scores.pixel_accuracy:.2f} %, "
-        f"{scores.images} images of split {scores.split}, {scores.runtime}"
-    )
 
 
 def check_names(images: list[Path]) -> None:

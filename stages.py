@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from console import busy, watching
 from evaluate import Scores, evaluate
@@ -38,6 +39,8 @@ from searcher.prepare import search_task, train_task
 from searcher.search import GENOTYPE, TRIALS, search
 from searcher.spaces import read_by
 from searcher.systems import SYSTEMS
+from searcher.task import Task
+from searcher.tracking import EVENTS, Tracker, tracking
 from searcher.train import METRICS, fit
 from serve.predictor import Predictor
 
@@ -90,8 +93,11 @@ class Build:
         classes = len(self.data.classes)
         task = search_task(self.recipe, classes, self.train_split, self.val_split)
         with watching("search", settings.epochs, len(task.train)) as watch:
-            strategy = SYSTEMS[self.recipe.system](replace(task, tick=watch.tick), settings)
-            trial = search(strategy, settings.epochs, stage.folder, watch.report, key=stage.key)
+            task = replace(task, tick=watch.tick)
+            strategy = SYSTEMS[self.recipe.system](task, settings)
+            tracker = self.tracker(stage.folder, getattr(strategy, "supernet", None), task)
+            with tracking(watch.report, tracker) as report:
+                trial = search(strategy, settings.epochs, stage.folder, report, key=stage.key)
         pictures.draw_architecture(trial.genotype, stage.folder / ARCHITECTURE)
         trials = checkpoint.read_log(stage.folder / TRIALS)
         pictures.draw_history(trials, stage.folder / HISTORY)
@@ -114,11 +120,18 @@ class Build:
         task = train_task(self.recipe, network.num_classes, self.train_split, self.val_split)
         with watching("train", settings.epochs, len(task.train)) as watch:
             task = replace(task, tick=watch.tick)
-            fit(network, task, settings, stage.folder, watch.report, key=stage.key)
+            with tracking(watch.report, self.tracker(stage.folder, network, task)) as report:
+                fit(network, task, settings, stage.folder, report, key=stage.key)
         log = checkpoint.read_log(stage.folder / METRICS)
         pictures.draw_history(log, stage.folder / HISTORY)
         stage.finish(weights.NETWORK, weights.WEIGHTS, METRICS, HISTORY)
         return True
+
+    def tracker(self, folder: Path, network: nn.Module | None, task: Task) -> Tracker | None:
+        """What writes the events of a stage, if the recipe wants them."""
+        if not self.recipe.track.tensorboard:
+            return None
+        return Tracker(folder / EVENTS, network, task, self.data.palette)
 
     def export(self) -> bool:
         """Write the bundle, every file of which has passed the gate."""
@@ -212,7 +225,15 @@ class Build:
         }
         iou = {name: value for name, value in scores.iou.items() if value is not None}
         return report_page(
-            Page(bundle.manifest, iou, found.reports, found.skipped, drawings, examples)
+            Page(
+                bundle.manifest,
+                iou,
+                found.reports,
+                found.skipped,
+                drawings,
+                examples,
+                scores.sentence,
+            )
         )
 
     def measured(self) -> dict[str, Any]:

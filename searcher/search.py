@@ -15,7 +15,10 @@ GENOTYPE = "genotype.json"
 TRIALS = "trials.jsonl"
 
 Report = Callable[[int, Mapping[str, float]], None]
-"""Called after each step or epoch with its number, from 1, and its scores."""
+"""Called after each step or epoch with its number, from 1, and its scores.
+
+Before the checkpoint: a step that is not saved is done, and reported, again.
+"""
 
 
 def search(
@@ -38,9 +41,9 @@ def search(
             "strategy": strategy.state_dict(),
             "seconds": state["seconds"] + time.monotonic() - start,
         }
+        report(step + 1, {"miou": trials[-1].score})
         checkpoint.save(folder, state, key)
         checkpoint.write_log(folder / TRIALS, [log_line(i, t) for i, t in enumerate(trials)])
-        report(step + 1, {"miou": trials[-1].score})
     chosen = strategy.choose(trials)
     chosen.genotype.save(folder / GENOTYPE)
     return chosen

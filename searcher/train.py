@@ -18,7 +18,10 @@ from searcher.task import Task
 METRICS = "metrics.jsonl"
 
 Report = Callable[[int, Mapping[str, float]], None]
-"""Called after each epoch with its number, from 1, and its scores."""
+"""Called after each epoch with its number, from 1, and its scores.
+
+Before the checkpoint: an epoch that is not saved is done, and reported, again.
+"""
 
 
 class Training:
@@ -78,8 +81,8 @@ def fit(
         start = time.monotonic()
         line = training.epoch()
         seconds += time.monotonic() - start
+        report(len(training.log), line)
         checkpoint.save(folder, {**training.state_dict(), "seconds": seconds}, key)
         checkpoint.write_log(folder / METRICS, training.log)
-        report(len(training.log), line)
     weights.save(network, folder)
     return network.eval()
