@@ -17,6 +17,7 @@ import typer
 
 import console
 from console import following, say
+from pace import Stop, StoppedError, heeding
 
 if TYPE_CHECKING:
     from evaluate import Scores
@@ -234,14 +235,16 @@ def doctor(json_: Json = None) -> None:
 
 @contextmanager
 def begin(source: Path, overrides: list[str] | None) -> Iterator[Build]:
-    """The build of a recipe, its run's folder held until the block ends."""
-    recipe = load_recipe(source, overrides)
-    from runs import owned
+    """The build of a recipe, its run's folder held until the block ends or a signal ends it."""
+    stop = Stop()
+    with heeding(stop):
+        recipe = load_recipe(source, overrides)
+        from runs import owned
 
-    with owned(recipe.out):
-        from stages import Build
+        with owned(recipe.out):
+            from stages import Build
 
-        yield Build(recipe, overrides or [])
+            yield Build(recipe, overrides or [], stop)
 
 
 def load_recipe(source: Path, overrides: list[str] | None) -> Recipe:
@@ -322,8 +325,10 @@ def main() -> None:
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     try:
         app()
+    except StoppedError as error:
+        stop(str(error), 128 + error.signum)
     except KeyboardInterrupt:
-        stop("stopped; the same command goes on from the last checkpoint", 130)
+        stop("stopped", 130)
     except ModuleNotFoundError as error:
         extra = "serve" if error.name in ("gradio", "fastapi", "uvicorn") else "train"
         stop(f"{error.name} is not installed: pip install 'segnas[{extra}]'", 2)

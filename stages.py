@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from console import busy, watching
+from console import busy, complain, watching
 from evaluate import Scores, evaluate
 from export.assembly import Description, make_bundle
 from export.benchmark import Comparison, benchmark_bundle
@@ -27,6 +27,7 @@ from images import encode_png
 from models import weights
 from models.genotype import Genotype
 from models.network import build
+from pace import Pace, Stop
 from recipe import Recipe
 from runs import Stage
 from searcher import checkpoint, pictures
@@ -48,9 +49,12 @@ BENCHMARK, TABLE, REPORT = "benchmark.json", "benchmark.md", "report.html"
 class Build:
     """A recipe and the run that it makes.  Each stage returns whether it had anything to do."""
 
-    def __init__(self, recipe: Recipe, overrides: Iterable[str] = ()) -> None:
+    def __init__(
+        self, recipe: Recipe, overrides: Iterable[str] = (), stop: Stop | None = None
+    ) -> None:
         self.recipe, self.overrides = recipe, tuple(overrides)
         self.run = recipe.out
+        self.pace = Pace(recipe.compute.checkpoint_minutes, stop, note=complain)
 
     @cached_property
     def data(self) -> DataSet:
@@ -91,7 +95,14 @@ class Build:
         task = search_task(self.recipe, classes, self.train_split, self.val_split)
         with watching("search", settings.epochs, len(task.train)) as watch:
             strategy = SYSTEMS[self.recipe.system](replace(task, tick=watch.tick), settings)
-            trial = search(strategy, settings.epochs, stage.folder, watch.report, key=stage.key)
+            trial = search(
+                strategy,
+                settings.epochs,
+                stage.folder,
+                watch.report,
+                key=stage.key,
+                pace=self.pace,
+            )
         pictures.draw_architecture(trial.genotype, stage.folder / ARCHITECTURE)
         trials = checkpoint.read_log(stage.folder / TRIALS)
         pictures.draw_history(trials, stage.folder / HISTORY)
@@ -114,7 +125,7 @@ class Build:
         task = train_task(self.recipe, network.num_classes, self.train_split, self.val_split)
         with watching("train", settings.epochs, len(task.train)) as watch:
             task = replace(task, tick=watch.tick)
-            fit(network, task, settings, stage.folder, watch.report, key=stage.key)
+            fit(network, task, settings, stage.folder, watch.report, key=stage.key, pace=self.pace)
         log = checkpoint.read_log(stage.folder / METRICS)
         pictures.draw_history(log, stage.folder / HISTORY)
         stage.finish(weights.NETWORK, weights.WEIGHTS, METRICS, HISTORY)
