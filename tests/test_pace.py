@@ -104,10 +104,10 @@ def test_a_signal_stops_a_command_between_two_batches(signum: int, tmp_path: Pat
     state = tmp_path / "run/search/state.pt"
     process = start("search", tmp_path)
     wait_for(state, process)
-    before = time.time_ns()
+    before = time.time()
     sentence = stopped(process, signum)
     assert sentence == "segnas: stopped, the state is saved: the same command goes on from there"
-    assert state.stat().st_mtime_ns > before
+    assert state.stat().st_mtime > before - 0.02  # the file system's clock ticks
     assert not list(tmp_path.rglob("*.part"))
 
 
