@@ -94,6 +94,15 @@ def test_stopped_at_any_batch_and_resumed_it_is_the_straight_run(
         assert (tmp_path / "again" / name).read_bytes() == (straight / name).read_bytes()
 
 
+def test_a_log_that_a_kill_after_the_last_state_cut_short_is_whole_again(
+    straight: Path, tiny_task: MakeTask, tmp_path: Path
+) -> None:
+    train(tiny_task(), tmp_path)
+    (tmp_path / METRICS).write_text("")
+    train(tiny_task(), tmp_path)
+    assert (tmp_path / METRICS).read_bytes() == (straight / METRICS).read_bytes()
+
+
 def test_a_loss_that_is_no_number_names_step_rate_and_state(
     tiny_task: MakeTask, tmp_path: Path
 ) -> None:
