@@ -41,9 +41,9 @@ def search(
     with job.running():
         while len(trials) < steps:
             trials.append(strategy.step(lambda: job.between(lambda: state_of(strategy, trials))))
+            report(len(trials), {"miou": trials[-1].score})
             job.save(state_of(strategy, trials), is_best(trial.score for trial in trials))
             write_trials(folder, trials)
-            report(len(trials), {"miou": trials[-1].score})
             job.pace.heed()
     write_trials(folder, trials)
     chosen = strategy.choose(trials)

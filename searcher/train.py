@@ -98,9 +98,9 @@ def fit(
     with job.running():
         while len(training.log) < settings.epochs:
             line = training.epoch(lambda: job.between(training.state_dict))
+            report(len(training.log), line)
             job.save(training.state_dict(), training.best)
             write_log(folder / METRICS, training.log)
-            report(len(training.log), line)
             job.pace.heed()
     write_log(folder / METRICS, training.log)
     weights.save(network, folder)

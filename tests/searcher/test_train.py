@@ -104,23 +104,24 @@ def test_a_log_that_a_kill_after_the_last_state_cut_short_is_whole_again(
 
 
 def test_a_loss_that_is_no_number_names_step_rate_and_state(
-    tiny_task: MakeTask, tmp_path: Path
+    tiny_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    training = fresh()
-    last = list(training.parameters())[-1]
+    real, calls = Learner.step, count(1)
 
-    def spoil(epoch: int, scores: object) -> None:
-        if epoch == 2:
+    def step(self: Learner, batch: Batch) -> float:
+        if next(calls) == 5:
             with torch.no_grad():
-                last.fill_(torch.nan)
+                next(self.network.parameters()).fill_(torch.nan)
+        return real(self, batch)
 
+    monkeypatch.setattr(Learner, "step", step)
     message = (
         r"the loss is no longer a number: lower .* \(epoch 3, batch 1, learning rate [\d.e-]+\); "
         rf"the last good state is {tmp_path}/state\.pt"
     )
     with pytest.raises(ValueError, match=message):
-        fit(training, tiny_task(), SETTINGS, tmp_path, spoil, key={})
-    state = checkpoint.resume(tmp_path, {})
+        train(tiny_task(), tmp_path)
+    state = checkpoint.resume(tmp_path, {"seed": 0})
     assert state is not None
     assert len(state["log"]) == 2
     assert not list(checkpoint.not_finite("", state))
