@@ -164,6 +164,8 @@ class Compute(Strict):
     """The precision of the arithmetic; weights are always stored in fp32."""
     threads: Annotated[int, Field(strict=True, ge=0, le=256)] = 0
     """CPU threads; 0 takes one for each core."""
+    checkpoint_minutes: Rate = 10.0
+    """Minutes between two states saved within an epoch; each epoch ends with one as well."""
 
 
 class Recipe(Strict):

@@ -17,10 +17,10 @@ import typer
 
 import console
 from console import following, say
+from pace import Stop, StoppedError, heeding
 
 if TYPE_CHECKING:
     from recipe import Recipe
-    from serve.predictor import Predictor
     from stages import Build
 
 app = typer.Typer(
@@ -197,7 +197,7 @@ def predict(
     with load(runtime, loaded) as engine:
         predictor = Predictor(loaded, engine)
         for image in images:
-            segment(predictor, image, out, opacity)
+            console.wrote(*predictor.draw(image, out, opacity))
     following(f"serve {bundle}")
 
 
@@ -248,14 +248,16 @@ def doctor(json_: Json = None) -> None:
 
 @contextmanager
 def begin(source: Path, overrides: list[str] | None) -> Iterator[Build]:
-    """The build of a recipe, its run's folder held until the block ends."""
-    recipe = load_recipe(source, overrides)
-    from runs import owned
+    """The build of a recipe, its run's folder held until the block ends or a signal ends it."""
+    stop = Stop()
+    with heeding(stop):
+        recipe = load_recipe(source, overrides)
+        from runs import owned
 
-    with owned(recipe.out):
-        from stages import Build
+        with owned(recipe.out):
+            from stages import Build
 
-        yield Build(recipe, overrides or [])
+            yield Build(recipe, overrides or [], stop)
 
 
 def load_recipe(source: Path, overrides: list[str] | None) -> Recipe:
@@ -292,19 +294,6 @@ def check_names(images: list[Path]) -> None:
         seen[image.stem] = image
 
 
-def segment(predictor: Predictor, image: Path, out: Path, opacity: float) -> None:
-    """Write the two pictures of one image."""
-    from files import write_bytes
-    from images import encode_png
-
-    found = predictor.predict(image, opacity)
-    palette = predictor.bundle.manifest.palette
-    label, overlay = out / f"{image.stem}.label.png", out / f"{image.stem}.overlay.png"
-    write_bytes(label, encode_png(found.labels, palette))
-    write_bytes(overlay, encode_png(found.overlay))
-    console.wrote(label, overlay)
-
-
 def write_json(path: str | None, document: object) -> None:
     """JSON to a file, or to the standard output for ``-``."""
     from files import write_text
@@ -326,8 +315,10 @@ def main() -> None:
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     try:
         app()
+    except StoppedError as error:
+        stop(str(error), 128 + error.signum)
     except KeyboardInterrupt:
-        stop("stopped; the same command goes on from the last checkpoint", 130)
+        stop("stopped", 130)
     except ModuleNotFoundError as error:
         extra = "serve" if error.name in ("gradio", "fastapi", "uvicorn") else "train"
         stop(f"{error.name} is not installed: pip install 'segnas[{extra}]'", 2)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from console import busy, watching
+from console import busy, complain, watching
 from evaluate import Scores, evaluate
 from export.assembly import Description, make_bundle
 from export.benchmark import Comparison, benchmark_bundle
@@ -28,6 +28,7 @@ from images import encode_png
 from models import weights
 from models.genotype import Genotype
 from models.network import build
+from pace import Pace, Stop
 from recipe import Recipe
 from runs import Stage
 from searcher import checkpoint, pictures
@@ -51,9 +52,12 @@ BENCHMARK, TABLE, REPORT = "benchmark.json", "benchmark.md", "report.html"
 class Build:
     """A recipe and the run that it makes.  Each stage returns whether it had anything to do."""
 
-    def __init__(self, recipe: Recipe, overrides: Iterable[str] = ()) -> None:
+    def __init__(
+        self, recipe: Recipe, overrides: Iterable[str] = (), stop: Stop | None = None
+    ) -> None:
         self.recipe, self.overrides = recipe, tuple(overrides)
         self.run = recipe.out
+        self.pace = Pace(recipe.compute.checkpoint_minutes, stop, note=complain)
 
     @cached_property
     def data(self) -> DataSet:
@@ -97,7 +101,14 @@ class Build:
             strategy = SYSTEMS[self.recipe.system](task, settings)
             tracker = self.tracker(stage.folder, getattr(strategy, "supernet", None), task)
             with tracking(watch.report, tracker) as report:
-                trial = search(strategy, settings.epochs, stage.folder, report, key=stage.key)
+                trial = search(
+                    strategy,
+                    settings.epochs,
+                    stage.folder,
+                    report,
+                    key=stage.key,
+                    pace=self.pace,
+                )
         pictures.draw_architecture(trial.genotype, stage.folder / ARCHITECTURE)
         trials = checkpoint.read_log(stage.folder / TRIALS)
         pictures.draw_history(trials, stage.folder / HISTORY)
@@ -121,7 +132,15 @@ class Build:
         with watching("train", settings.epochs, len(task.train)) as watch:
             task = replace(task, tick=watch.tick)
             with tracking(watch.report, self.tracker(stage.folder, network, task)) as report:
-                fit(network, task, settings, stage.folder, report, key=stage.key)
+                fit(
+                    network,
+                    task,
+                    settings,
+                    stage.folder,
+                    report,
+                    key=stage.key,
+                    pace=self.pace,
+                )
         log = checkpoint.read_log(stage.folder / METRICS)
         pictures.draw_history(log, stage.folder / HISTORY)
         stage.finish(weights.NETWORK, weights.WEIGHTS, METRICS, HISTORY)

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pace import never
 from searcher.data import IGNORE
 from searcher.data.batches import Batch, Batches
 from searcher.metrics import Confusion
@@ -31,9 +32,9 @@ class Task:
     tick: Callable[[], None] = lambda: None
     """Called for every batch to train on that was drawn."""
 
-    def ready(self, batches: Batches, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch, on the task's device."""
-        for pixels, labels in batches(epoch):
+    def ready(self, batches: Batches, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from ``start`` on, on the task's device."""
+        for pixels, labels in batches(epoch, start):
             if batches is self.train:
                 self.tick()
             yield self.fabric.to_device(pixels), self.fabric.to_device(labels)
@@ -61,16 +62,17 @@ class Task:
         loss = total / (labels != IGNORE).sum().clamp(min=1)
         if not math.isfinite(loss.item()):
             raise ValueError(
-                "the loss is no longer a number: lower the learning rate and run the command "
-                "again; it goes on from the last checkpoint"
+                "the loss is no longer a number: lower the learning rate and choose another "
+                "folder with --set out=DIR"
             )
         return loss
 
     @torch.no_grad()
-    def score(self, network: nn.Module) -> Confusion:
-        """The confusion matrix over the validation split."""
+    def score(self, network: nn.Module, between: Callable[[], None] = never) -> Confusion:
+        """The confusion matrix over the validation split; ``between`` is called after a batch."""
         network.eval()
         confusion = Confusion(self.num_classes)
         for pixels, labels in self.ready(self.val, 0):
             confusion.add(self.logits(network, pixels).argmax(1), labels)
+            between()
         return confusion

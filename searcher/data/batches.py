@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -47,14 +48,24 @@ class Batches:
         count, rest = divmod(len(self.split), self.batch)
         return count + (rest > 0 and (not self.shuffle or count == 0))
 
-    def __call__(self, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch; a shuffled epoch drops what does not fill a batch."""
+    def __call__(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from ``start`` on; those before it are not read.
+
+        A shuffled epoch drops what does not fill a batch.  No random state is drawn from.
+        """
         order = np.arange(len(self.split))
         if self.shuffle:
             np.random.default_rng((self.seed, epoch)).shuffle(order)
         examples = Examples(self, epoch)
-        rows = [order[i * self.batch : (i + 1) * self.batch].tolist() for i in range(len(self))]
-        loader = DataLoader(examples, batch_sampler=rows, num_workers=self.workers)
+        turns = range(start, len(self))
+        rows = [order[i * self.batch : (i + 1) * self.batch].tolist() for i in turns]
+        loader = DataLoader(
+            examples,
+            batch_sampler=rows,
+            num_workers=self.workers,
+            worker_init_fn=heed_nobody,
+            generator=torch.Generator(),
+        )
         for pixels, labels in loader:
             yield pixels.permute(0, 3, 1, 2).float(), labels.long()
 
@@ -70,6 +81,12 @@ class Examples(Dataset[tuple[Tensor, Tensor]]):
         rng = np.random.default_rng((self.batches.seed, self.epoch, index))
         sample = self.batches.transform(self.batches.split[index], rng)
         return torch.from_numpy(sample.pixels), torch.from_numpy(sample.labels)
+
+
+def heed_nobody(worker: int) -> None:
+    """A worker ends with the process that it works for, which finishes its batch when stopped."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def halves(split: Split, seed: int) -> tuple[Split, Split]:
