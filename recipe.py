@@ -12,13 +12,15 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-SystemName = Literal["darts", "auto_deeplab"]
+SystemName = Literal["darts", "auto_deeplab", "given"]
 DataName = Literal["streets", "camvid", "cityscapes", "voc", "ade20k", "folder", "class_folders"]
 RuntimeName = Literal["onnxruntime", "torch"]
 Pixels = Annotated[int, Field(strict=True, ge=32, le=8192)]
 HeightWidth = tuple[Pixels, Pixels]
 Positive = Annotated[int, Field(strict=True, ge=1)]
 Rate = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 SIZES = ("width", "stem", "head")
@@ -86,6 +88,8 @@ class Data(Strict):
 class Search(Strict):
     """The search: how large the supernet is and how long it is trained."""
 
+    genotype: Path | None = None
+    """A genotype that was found before, as JSON: it is taken and nothing is searched."""
     epochs: Positive = 8
     warmup: Annotated[int, Field(strict=True, ge=0)] = 3
     """Epochs in which only the weights learn and the architecture waits."""
@@ -113,23 +117,48 @@ class Search(Strict):
 
 
 class Train(Strict):
-    """Training the found network from scratch: AdamW on a one-cycle schedule."""
+    """Training the found network from scratch."""
 
     epochs: Positive = 30
     batch: Annotated[int, Field(strict=True, ge=2)] = 8
+    accumulate: Positive = 1
+    """Batches whose gradients are averaged before the weights move."""
     crop: HeightWidth | None = None
     """Height and width of a random crop; ``data.size`` if absent."""
     sizes: Sizes = {}
     """Sizes of the final network that differ from the supernet's."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: Rate = 4e-3
-    """The highest learning rate of the cycle."""
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    """The highest learning rate."""
+    weight_decay: NotNegative = 1e-2
+    momentum: Share = 0.9
+    """``sgd``: the share of the last step that goes on."""
+    schedule: Literal["one_cycle", "poly", "cosine"] = "one_cycle"
+    """The course of the learning rate: up and down, or down after ``warmup``."""
+    warmup: NotNegative = 0.0
+    """``poly``, ``cosine``: epochs in which the learning rate rises; may be a part of one."""
+    clip: NotNegative = 5.0
+    """The longest gradient, as a norm over all parameters; 0 leaves it as it is."""
+    ema: Share = 0.0
+    """How slowly an average follows the weights, such as 0.999; it ships.  0 keeps none."""
+    keep: Literal["best", "last"] = "best"
+    """Which of the validated networks ships: the one of the best mean IoU, or the last."""
+    class_weights: Literal["none", "inverse_log", "median_frequency"] = "none"
+    """How much more a rare class counts, from the pixels of the images to train on."""
     scale: tuple[Rate, Rate] = (0.75, 1.5)
     """The range from which an image's zoom is drawn."""
-    colour: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    colour: Share = 0.2
     """How far brightness, contrast and saturation may move, as a share."""
     validate_every: Positive = 5
     """Epochs between two validations; the last epoch is always validated."""
+
+    @model_validator(mode="after")
+    def has_time_to_learn(self) -> Self:
+        if self.warmup >= self.epochs:
+            raise ValueError("train.warmup must be below train.epochs")
+        if self.warmup and self.schedule == "one_cycle":
+            raise ValueError("train.warmup is for poly and cosine: one_cycle rises by itself")
+        return self
 
 
 class Export(Strict):
@@ -163,6 +192,7 @@ class Recipe(Strict):
     """One YAML file, one result."""
 
     system: SystemName
+    """What searches; ``given`` takes the genotype of ``search.genotype``."""
     out: Path
     """The run's folder."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] = 0
@@ -172,6 +202,12 @@ class Recipe(Strict):
     export: Export = Export()
     bench: Bench = Bench()
     compute: Compute = Compute()
+
+    @model_validator(mode="after")
+    def has_genotype(self) -> Self:
+        if self.system == "given" and self.search.genotype is None:
+            raise ValueError("search.genotype is needed: the file that system 'given' takes")
+        return self
 
     @classmethod
     def load(cls, path: Path, overrides: Iterable[str] = ()) -> Self:

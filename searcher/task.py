@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from searcher.data import IGNORE
 from searcher.data.batches import Batch, Batches
+from searcher.losses import Criterion, cross_entropy
 from searcher.metrics import Confusion
 
 
@@ -50,15 +49,12 @@ class Task:
         with self.fabric.autocast():
             return network(pixels).float()
 
-    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Mean cross-entropy over the labelled pixels; ``ValueError`` where it is not finite.
-
-        Zero for a batch without any: a window can fall where nothing is labelled.
-        """
+    def loss(
+        self, network: nn.Module, batch: Batch, criterion: Criterion = cross_entropy
+    ) -> Tensor:
+        """What ``criterion`` says about a batch; ``ValueError`` where it is not finite."""
         pixels, labels = batch
-        logits = self.logits(network, pixels)
-        total = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
-        loss = total / (labels != IGNORE).sum().clamp(min=1)
+        loss = criterion(self.logits(network, pixels), labels)
         if not math.isfinite(loss.item()):
             raise ValueError(
                 "the loss is no longer a number: lower the learning rate and run the command "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ class Training:
         """Scores on the validation split, every few epochs and after the last."""
         if epoch % self.settings.validate_every and epoch != self.settings.epochs:
             return {}
-        confusion = self.task.score(self.learner.network)
+        confusion = self.task.score(self.learner.candidate)
+        self.learner.consider(confusion.miou)
         return {"miou": confusion.miou, "pixel_accuracy": confusion.pixel_accuracy}
 
     def state_dict(self) -> dict[str, Any]:
@@ -53,6 +54,14 @@ class Training:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.learner.load_state_dict(state["learner"])
         self.log = list(state["log"])
+
+
+def kept(log: Sequence[Mapping[str, float]], keep: str) -> Mapping[str, float]:
+    """The line of a log that speaks of the network that ships: see ``Learner.consider``."""
+    validated = [line for line in log if "miou" in line]
+    if keep == "last":
+        return validated[-1]
+    return max(validated, key=lambda line: -1 if math.isnan(line["miou"]) else line["miou"])
 
 
 def fit(
@@ -64,7 +73,7 @@ def fit(
     *,
     key: Mapping[str, Any],
 ) -> Network:
-    """Train ``network`` and leave it, with its log, in ``folder``.
+    """Train ``network`` and leave it, as it was validated best, with its log in ``folder``.
 
     A job that was killed goes on after its last finished epoch.  ``key`` is what the result
     depends on: ``ValueError`` where the state in ``folder`` was made with another one.
@@ -81,5 +90,6 @@ def fit(
         checkpoint.save(folder, {**training.state_dict(), "seconds": seconds}, key)
         checkpoint.write_log(folder / METRICS, training.log)
         report(len(training.log), line)
-    weights.save(network, folder)
-    return network.eval()
+    chosen = training.learner.chosen()
+    weights.save(chosen, folder)
+    return chosen

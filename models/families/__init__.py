@@ -12,6 +12,7 @@ from torch import nn
 
 from models.cell import Place
 from models.families.cell_stack import CellStack
+from models.families.pyramid import Pyramid
 from models.families.trellis import Trellis
 from models.genotype import Genotype
 
@@ -25,4 +26,8 @@ class Family(Protocol):
     def __call__(self, genotype: Genotype, num_classes: int, place: Place) -> nn.Module: ...
 
 
-FAMILIES: dict[str, Family] = {"cell_stack": CellStack, "trellis": Trellis}
+FAMILIES: dict[str, Family] = {
+    "cell_stack": CellStack,
+    "trellis": Trellis,
+    "pyramid": Pyramid,
+}

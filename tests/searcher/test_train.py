@@ -13,7 +13,7 @@ from models import weights
 from models.network import Network, build
 from recipe import Train
 from searcher import checkpoint
-from searcher.learner import parameter_groups
+from searcher.optimizers import parameter_groups
 from searcher.spaces.darts import Darts
 from searcher.task import Task
 from searcher.train import METRICS, Training, fit
