@@ -116,6 +116,26 @@ class Search(Strict):
         return self
 
 
+class Loss(Strict):
+    """What a training makes small: a sum of losses, each times its number."""
+
+    ce: NotNegative = 1.0
+    """Cross-entropy over all labelled pixels."""
+    ohem: NotNegative = 0.0
+    """Cross-entropy over the hard pixels alone."""
+    dice: NotNegative = 0.0
+    lovasz: NotNegative = 0.0
+    """Lovasz-softmax, which stands in for 1 - mean IoU."""
+    label_smoothing: Share = 0.0
+    """``ce``: the share of the target that all classes divide."""
+
+    @model_validator(mode="after")
+    def has_a_part(self) -> Self:
+        if not any((self.ce, self.ohem, self.dice, self.lovasz)):
+            raise ValueError("train.loss needs one of ce, ohem, dice and lovasz above 0")
+        return self
+
+
 class Train(Strict):
     """Training the found network from scratch."""
 
@@ -143,8 +163,9 @@ class Train(Strict):
     """How slowly an average follows the weights, such as 0.999; it ships.  0 keeps none."""
     keep: Literal["best", "last"] = "best"
     """Which of the validated networks ships: the one of the best mean IoU, or the last."""
+    loss: Loss = Loss()
     class_weights: Literal["none", "inverse_log", "median_frequency"] = "none"
-    """How much more a rare class counts, from the pixels of the images to train on."""
+    """``ce``, ``ohem``: how much more a rare class counts, from the labels to train on."""
     scale: tuple[Rate, Rate] = (0.75, 1.5)
     """The range from which an image's zoom is drawn."""
     colour: Share = 0.2

@@ -14,7 +14,7 @@ from models.network import Network
 from recipe import Train
 from searcher.data.batches import Batch
 from searcher.data.frequencies import class_weights, pixel_counts
-from searcher.losses import Criterion, Mixed, cross_entropy
+from searcher.losses import Criterion, Mixed
 from searcher.optimizers import clip, make_optimizer, make_schedule
 from searcher.task import Task
 
@@ -125,8 +125,4 @@ def make_criterion(task: Task, settings: Train) -> Criterion:
         counts = pixel_counts(task.train.split, task.num_classes)
         found = class_weights(settings.class_weights, counts)
         weights = torch.from_numpy(found).to(task.fabric.device)
-
-    def weighted(logits: Tensor, labels: Tensor) -> Tensor:
-        return cross_entropy(logits, labels, weights)
-
-    return Mixed(((1.0, weighted),))
+    return Mixed(settings.loss, weights)
