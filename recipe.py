@@ -170,6 +170,10 @@ class Train(Strict):
     """The range from which an image's zoom is drawn."""
     colour: Share = 0.2
     """How far brightness, contrast and saturation may move, as a share."""
+    erase: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share of the examples that lose a rectangle."""
+    rare: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Images with a class that a smaller share of the images shows are drawn more often."""
     validate_every: Positive = 5
     """Epochs between two validations; the last epoch is always validated."""
 

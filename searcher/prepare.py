@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from lightning_fabric import Fabric
 
@@ -9,6 +11,7 @@ from recipe import Compute, Recipe
 from searcher.data import Split
 from searcher.data.augment import Augmented, Resized
 from searcher.data.batches import Batches, halves
+from searcher.data.frequencies import pixel_counts, repeats
 from searcher.task import Task
 
 
@@ -45,7 +48,12 @@ def train_task(recipe: Recipe, num_classes: int, train: Split, val: Split) -> Ta
     """All of ``train`` for the weights."""
     settings = recipe.train
     size = recipe.data.size
-    look = Augmented(size, settings.crop or size, settings.scale, settings.colour)
+    crop = settings.crop or size
+    look = Augmented(size, crop, settings.scale, settings.colour, settings.erase)
+    if settings.rare:
+        train = replace(
+            train, often=repeats(pixel_counts(train, num_classes), settings.rare).tolist()
+        )
     return Task(
         num_classes,
         fabric_for(recipe.compute),

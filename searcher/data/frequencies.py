@@ -54,3 +54,14 @@ def median_frequency(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     shown = np.where(counts > 0, counts.sum(1, keepdims=True), 0).sum(0)
     frequency = counts.sum(0) / shown
     return np.median(frequency) / frequency
+
+
+def repeats(counts: NDArray[np.int64], rare: float) -> NDArray[np.float64]:
+    """How often to draw each image, [N], from ``counts`` [N, K]; 1 for one without rare classes.
+
+    A class shown in a share f of the images, below ``rare``, asks for sqrt(rare / f); an image is
+    drawn as often as its rarest class asks (LVIS, appendix B.1).
+    """
+    shown = counts > 0
+    share = shown.mean(0).clip(min=1e-12)
+    return np.where(shown, np.sqrt(rare / share), 1.0).max(1, initial=1.0)

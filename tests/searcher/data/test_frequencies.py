@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from searcher.data import Sample, Split
-from searcher.data.frequencies import class_weights, pixel_counts
+from searcher.data.frequencies import class_weights, pixel_counts, repeats
 
 COUNTS = np.array([[60, 30, 10, 0], [90, 0, 10, 0]])
 
@@ -36,3 +36,12 @@ def test_median_frequency_counts_the_images_that_show_the_class() -> None:
 
 def test_no_rule_is_no_weights() -> None:
     assert class_weights("none", COUNTS) is None
+
+
+def test_an_image_is_drawn_as_often_as_its_rarest_class_asks() -> None:
+    counts = np.ones((100, 3), np.int64)
+    counts[4:, 1] = 0
+    counts[1:, 2] = 0
+    found = repeats(counts, 0.16)
+    assert found[:2].tolist() == pytest.approx([4.0, 2.0])
+    assert (found[4:] == 1).all()
