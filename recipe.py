@@ -136,11 +136,23 @@ class Loss(Strict):
         return self
 
 
+class Distill(Strict):
+    """A network that teaches the one that is trained."""
+
+    teacher: Path
+    """The folder of a training or of a bundle, on the same classes."""
+    weight: Rate = 1.0
+    """How much the teacher's logits count beside the loss on the labels."""
+    temperature: Rate = 1.0
+    """By how much both networks' logits are divided."""
+
+
 class Train(Strict):
     """Training the found network from scratch."""
 
     epochs: Positive = 30
     batch: Annotated[int, Field(strict=True, ge=2)] = 8
+    """Images a step, of each process."""
     accumulate: Positive = 1
     """Batches whose gradients are averaged before the weights move."""
     crop: HeightWidth | None = None
@@ -166,6 +178,11 @@ class Train(Strict):
     loss: Loss = Loss()
     class_weights: Literal["none", "inverse_log", "median_frequency"] = "none"
     """``ce``, ``ohem``: how much more a rare class counts, from the labels to train on."""
+    auxiliary: NotNegative = 0.0
+    """How much the loss of a second head counts, which does not ship; 0 has none."""
+    drop_path: Share = 0.0
+    """The chance at the end, rising from 0, that an op is left out for a sample."""
+    distill: Distill | None = None
     scale: tuple[Rate, Rate] = (0.75, 1.5)
     """The range from which an image's zoom is drawn."""
     colour: Share = 0.2
@@ -176,6 +193,8 @@ class Train(Strict):
     """Images with a class that a smaller share of the images shows are drawn more often."""
     validate_every: Positive = 5
     """Epochs between two validations; the last epoch is always validated."""
+    compile: bool = False
+    """Whether ``torch.compile`` makes the network faster, after a minute or more at the start."""
 
     @model_validator(mode="after")
     def has_time_to_learn(self) -> Self:
@@ -207,8 +226,8 @@ class Compute(Strict):
     """What the search and the training run on."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["fp32", "bf16"] = "bf16"
-    """The precision of the arithmetic; weights are always stored in fp32."""
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    """The precision of the arithmetic; weights are always stored in fp32.  ``fp16``: GPUs only."""
     threads: Annotated[int, Field(strict=True, ge=0, le=256)] = 0
     """CPU threads; 0 takes one for each core."""
 

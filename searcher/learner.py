@@ -4,50 +4,76 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.network import Network
 from recipe import Train
+from searcher import ranks
+from searcher.auxiliary import DropPath, Tapped
 from searcher.data.batches import Batch
 from searcher.data.frequencies import class_weights, pixel_counts
+from searcher.distill import Teacher
 from searcher.losses import Criterion, Mixed
-from searcher.optimizers import clip, make_optimizer, make_schedule
-from searcher.task import Task
+from searcher.optimizers import make_optimizer, make_schedule
+from searcher.task import Task, finite
 
 
 class Learner:
     """A network, its optimizer and its schedule over ``steps`` steps of one batch each."""
 
     def __init__(self, network: Network, task: Task, settings: Train, steps: int) -> None:
-        task.place(network)
         self.network, self.task, self.settings = network, task, settings
-        self.criterion = make_criterion(task, settings)
-        self.optimizer = make_optimizer(network, settings)
-        self.schedule = make_schedule(self.optimizer, settings, updates(steps, settings))
+        self.module = Tapped(network) if settings.auxiliary else network
+        task.place(self.module)
+        self.updates = count_updates(steps, settings)
+        self.paths = DropPath(network) if settings.drop_path else None
+        optimizer = make_optimizer(self.module, settings)
+        self.schedule = make_schedule(optimizer, settings, self.updates)
         self.average = averaged(network, settings.ema) if settings.ema else None
+        self.model, self.optimizer = ready(self.module, optimizer, task, settings)
+        self.criterion = make_criterion(task, settings)
+        self.teacher = Teacher(settings.distill, task) if settings.distill else None
         self.best: dict[str, Any] = {}
         self.waiting = 0
         """Batches whose gradients wait for an update."""
 
     def step(self, batch: Batch) -> float:
         """Learn from one batch; its loss."""
-        self.network.train()
+        self.model.train()
         if not self.waiting:
             self.optimizer.zero_grad()
-        loss = self.task.loss(self.network, batch, self.criterion)
-        (loss / self.settings.accumulate).backward()
+        if self.paths:
+            self.paths.rate = self.settings.drop_path * self.schedule.last_epoch / self.updates
+        loss = self.loss(batch)
+        self.task.fabric.backward(loss / self.settings.accumulate)
         self.waiting = (self.waiting + 1) % self.settings.accumulate
         if not self.waiting:
             self.update()
-        return loss.item()
+        return ranks.mean(loss.detach()).item()
+
+    def loss(self, batch: Batch) -> Tensor:
+        """What the labels, and the teacher where there is one, say about a batch."""
+        pixels, labels = batch
+        found = self.model(pixels)
+        logits, *second = found if isinstance(found, tuple) else (found,)
+        loss = self.criterion(logits, labels)
+        for other in second:
+            loss = loss + self.settings.auxiliary * self.criterion(other, labels)
+        if self.teacher:
+            loss = loss + self.teacher.loss(pixels, logits, labels)
+        return finite(loss)
 
     def update(self) -> None:
         """Move the weights by the gradients that were gathered."""
-        clip(self.network, self.settings.clip)
+        if self.settings.clip:
+            self.task.fabric.clip_gradients(
+                self.model, self.optimizer, max_norm=self.settings.clip, error_if_nonfinite=False
+            )
         self.optimizer.step()
         self.schedule.step()
         if self.average:
@@ -76,7 +102,12 @@ class Learner:
 
     def parts(self) -> dict[str, Any]:
         """What has a state."""
-        parts = {"network": self.network, "optimizer": self.optimizer, "schedule": self.schedule}
+        parts = {
+            "module": self.module,
+            "optimizer": self.optimizer.optimizer,
+            "schedule": self.schedule,
+            "precision": self.task.fabric.strategy.precision,
+        }
         return parts | ({"average": self.average} if self.average else {})
 
     def state_dict(self) -> dict[str, Any]:
@@ -87,15 +118,15 @@ class Learner:
         for name, part in self.parts().items():
             part.load_state_dict(state[name])
         self.best, self.waiting = dict(state["best"]), state["waiting"]
-        for p, gradient in zip(self.network.parameters(), state["gradients"], strict=False):
+        for p, gradient in zip(self.module.parameters(), state["gradients"], strict=False):
             p.grad = None if gradient is None else gradient.to(p.device)
 
     def gradients(self) -> list[Tensor | None]:
         """The gradients that wait for an update, by parameter; none where none wait."""
-        return [p.grad for p in self.network.parameters()] if self.waiting else []
+        return [p.grad for p in self.module.parameters()] if self.waiting else []
 
 
-def updates(steps: int, settings: Train) -> int:
+def count_updates(steps: int, settings: Train) -> int:
     """How often the weights move; ``ValueError`` where they never do."""
     if steps < settings.accumulate:
         raise ValueError(
@@ -103,6 +134,17 @@ def updates(steps: int, settings: Train) -> int:
             f"lower it, or raise train.epochs"
         )
     return steps // settings.accumulate
+
+
+def ready(
+    module: nn.Module, optimizer: Optimizer, task: Task, settings: Train
+) -> tuple[nn.Module, Any]:
+    """Module and optimizer as the device, the precision and the number of processes need them."""
+    if ranks.several() and task.fabric.device.type == "cuda":
+        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    if settings.compile:
+        module = cast(nn.Module, torch.compile(module))
+    return task.fabric.setup(module, optimizer, move_to_device=False)
 
 
 def averaged(network: Network, decay: float) -> AveragedModel:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recipe import Loss
+from searcher import ranks
 from searcher.data import IGNORE
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
@@ -37,11 +38,15 @@ def cross_entropy(
 
 
 def mass(labels: Tensor, weights: Tensor | None) -> Tensor:
-    """What all labelled pixels weigh together; never 0."""
+    """What all labelled pixels weigh together; never 0.
+
+    Where several processes train, the mean of what theirs weigh: with it, the mean of their
+    gradients is the gradient of one batch that is all of theirs.
+    """
     labelled = labels != IGNORE
     if weights is None:
-        return labelled.sum().clamp(min=1)
-    found = weights[labels.where(labelled, 0)].where(labelled, 0).sum()
+        return ranks.mean(labelled.sum()).clamp(min=1)
+    found = ranks.mean(weights[labels.where(labelled, 0)].where(labelled, 0).sum())
     return found.clamp(min=torch.finfo(found.dtype).tiny)
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
@@ -55,9 +54,3 @@ def course(name: str, rise: int, updates: int) -> Callable[[int], float]:
         return (1 - t) ** POWER if name == "poly" else (1 + math.cos(math.pi * t)) / 2
 
     return share
-
-
-def clip(module: nn.Module, longest: float) -> None:
-    """Shorten the gradient over all parameters to a norm of ``longest``; 0 leaves it."""
-    if longest:
-        torch.nn.utils.clip_grad_norm_(module.parameters(), longest)

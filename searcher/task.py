@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from searcher import ranks
 from searcher.data.batches import Batch, Batches
 from searcher.losses import Criterion, cross_entropy
 from searcher.metrics import Confusion
@@ -31,8 +32,8 @@ class Task:
     """Called for every batch to train on that was drawn."""
 
     def ready(self, batches: Batches, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch, on the task's device."""
-        for pixels, labels in batches(epoch):
+        """The batches of one epoch, or this process's part of them, on the task's device."""
+        for pixels, labels in batches(epoch, self.fabric.global_rank, self.fabric.world_size):
             if batches is self.train:
                 self.tick()
             yield self.fabric.to_device(pixels), self.fabric.to_device(labels)
@@ -54,13 +55,7 @@ class Task:
     ) -> Tensor:
         """What ``criterion`` says about a batch; ``ValueError`` where it is not finite."""
         pixels, labels = batch
-        loss = criterion(self.logits(network, pixels), labels)
-        if not math.isfinite(loss.item()):
-            raise ValueError(
-                "the loss is no longer a number: lower the learning rate and run the command "
-                "again; it goes on from the last checkpoint"
-            )
-        return loss
+        return finite(criterion(self.logits(network, pixels), labels))
 
     @torch.no_grad()
     def score(self, network: nn.Module) -> Confusion:
@@ -69,4 +64,15 @@ class Task:
         confusion = Confusion(self.num_classes)
         for pixels, labels in self.ready(self.val, 0):
             confusion.add(self.logits(network, pixels).argmax(1), labels)
+        confusion.table = ranks.total(confusion.table.to(self.fabric.device)).cpu()
         return confusion
+
+
+def finite(loss: Tensor) -> Tensor:
+    """The loss; ``ValueError`` where it is no number."""
+    if not math.isfinite(loss.item()):
+        raise ValueError(
+            "the loss is no longer a number: lower the learning rate and run the command "
+            "again; it goes on from the last checkpoint"
+        )
+    return loss

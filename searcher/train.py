@@ -87,9 +87,11 @@ def fit(
         start = time.monotonic()
         line = training.epoch()
         seconds += time.monotonic() - start
-        checkpoint.save(folder, {**training.state_dict(), "seconds": seconds}, key)
-        checkpoint.write_log(folder / METRICS, training.log)
+        if task.fabric.is_global_zero:
+            checkpoint.save(folder, {**training.state_dict(), "seconds": seconds}, key)
+            checkpoint.write_log(folder / METRICS, training.log)
         report(len(training.log), line)
     chosen = training.learner.chosen()
-    weights.save(chosen, folder)
+    if task.fabric.is_global_zero:
+        weights.save(chosen, folder)
     return chosen

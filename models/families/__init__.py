@@ -1,7 +1,8 @@
 """Network families: how a genotype's graphs are laid out into a body.
 
 A family is a function ``(genotype, num_classes, place) -> body`` and the body maps normalised
-images [B, 3, H, W] to logits [B, K, h, w] at a stride of its own.
+images [B, 3, H, W] to logits [B, K, h, w] at a stride of its own.  Its ``middle``, where it has
+one, is the part whose output [B, C, h, w] an auxiliary head reads in training.
 """
 
 from __future__ import annotations

@@ -66,6 +66,11 @@ class Pyramid(nn.Module):
         )
         self.head = PyramidHead(widths[1:], genotype.size("head"), num_classes)
 
+    @property
+    def middle(self) -> nn.Module:
+        """Where an auxiliary head reads: the stage before the last."""
+        return self.stages[-2]
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
         maps = [self.stages[0](self.stem(x))]

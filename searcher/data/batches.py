@@ -57,7 +57,8 @@ class Batches:
         examples = Examples(self, epoch)
         rows = [order[i * self.batch : (i + 1) * self.batch].tolist() for i in range(len(self))]
         rows = [part for row in rows if (part := row[rank::ranks])]
-        loader = DataLoader(examples, batch_sampler=rows, num_workers=self.workers)
+        own = torch.Generator()  # or else the loader draws from torch's, which a resumed job minds
+        loader = DataLoader(examples, batch_sampler=rows, num_workers=self.workers, generator=own)
         for pixels, labels in loader:
             yield pixels.permute(0, 3, 1, 2).float(), labels.long()
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from recipe import Search
 from searcher.data.batches import Batch
+from searcher.ranks import share_gradients
 from searcher.strategies import Trial
 from searcher.supernet import Supernet
 from searcher.task import Task
@@ -71,6 +72,7 @@ class Bilevel:
         """One step of one optimizer; the gradients that the other would see are cleared."""
         self.supernet.zero_grad()
         self.task.loss(self.supernet, batch).backward()
+        share_gradients(self.supernet)
         nn.utils.clip_grad_norm_(self.weights(), 5.0)
         optimizer.step()
 

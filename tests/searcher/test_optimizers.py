@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from recipe import Train
-from searcher.optimizers import clip, course, make_optimizer, make_schedule, parameter_groups
+from searcher.optimizers import course, make_optimizer, make_schedule, parameter_groups
 
 
 def net() -> nn.Sequential:
@@ -59,14 +59,6 @@ def test_what_does_not_learn_is_in_no_group() -> None:
     module = net()
     module[0].requires_grad_(False)
     assert [len(group["params"]) for group in parameter_groups(module, 0.1)] == [0, 2]
-
-
-def test_a_gradient_is_cut_to_its_length_or_left() -> None:
-    module = nn.Linear(4, 1, bias=False)
-    for longest, expected in ((1.0, 1.0), (0.0, 6.0), (9.0, 6.0)):
-        module.weight.grad = torch.full((1, 4), 3.0)
-        clip(module, longest)
-        assert module.weight.grad.norm().item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_warm_up_must_end_and_have_a_use() -> None:

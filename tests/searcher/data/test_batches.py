@@ -206,3 +206,12 @@ def test_a_half_of_a_split_keeps_how_often_each_is_drawn() -> None:
     split = replace(numbered(6), often=[float(i) for i in range(6)])
     for half in halves(split, 0):
         assert half.often == [float(name) for name in half.names]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_do_not_draw_from_the_random_state_of_torch(
+    stripes: MakeSplit, workers: int
+) -> None:
+    before = torch.get_rng_state()
+    list(augmented(stripes(4), workers=workers)(0))
+    assert torch.equal(torch.get_rng_state(), before)
