@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where a file does not fit: on the disk, in the quota, under the limit."""
 
 
 @contextmanager
@@ -46,15 +51,40 @@ def sweep(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path``, whole or not at all."""
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+    """Write ``text`` to ``path``, whole or not at all; ``ValueError`` where it does not fit."""
+    write_bytes(path, text.encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path``, whole or not at all."""
-    with replacing(path) as part:
-        part.write_bytes(data)
+    """Write ``data`` to ``path``, whole or not at all; ``ValueError`` where it does not fit."""
+    with room_for(path, len(data)), replacing(path) as part:
+        pour(data, part)
+
+
+def pour(data: bytes, path: Path) -> None:
+    """Write ``data`` over the file at ``path``."""
+    handle = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def room_for(path: Path, size: int) -> Iterator[None]:
+    """``ValueError`` where the block finds the disk too full for the ``size`` bytes of ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        free = shutil.disk_usage(path.parent).free
+        raise ValueError(
+            f"the disk is full: {path} needs {readable(size)}, and {readable(free)} are free: make "
+            f"room and run the same command again"
+        ) from None
 
 
 def sha256(path: Path) -> str:
@@ -69,7 +99,12 @@ def sha256(path: Path) -> str:
 def readable_size(path: Path) -> str:
     """The size of a file, or of all files below a folder, such as ``2.1 MB``."""
     files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-    size = float(sum(p.stat().st_size for p in files))
+    return readable(sum(p.stat().st_size for p in files))
+
+
+def readable(count: float) -> str:
+    """A number of bytes, such as ``2.1 MB``."""
+    size = float(count)
     for unit in ("B", "kB", "MB"):
         if size < 1000:
             return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"

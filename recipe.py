@@ -217,6 +217,13 @@ class Bench(Strict):
     warmup: Annotated[int, Field(strict=True, ge=0)] = 5
 
 
+class Track(Strict):
+    """What can be watched while a job runs; ``metrics.jsonl`` is always written."""
+
+    tensorboard: bool = True
+    """Scores, pictures and the architecture's weights, in ``events`` of each stage's folder."""
+
+
 class Compute(Strict):
     """What the search and the training run on."""
 
@@ -225,6 +232,8 @@ class Compute(Strict):
     """The precision of the arithmetic; weights are always stored in fp32.  ``fp16``: GPUs only."""
     threads: Annotated[int, Field(strict=True, ge=0, le=256)] = 0
     """CPU threads; 0 takes one for each core."""
+    checkpoint_minutes: Rate = 10.0
+    """Minutes between two states saved within an epoch; each epoch ends with one as well."""
 
 
 class Recipe(Strict):
@@ -241,6 +250,7 @@ class Recipe(Strict):
     export: Export = Export()
     bench: Bench = Bench()
     compute: Compute = Compute()
+    track: Track = Track()
 
     @model_validator(mode="after")
     def has_genotype(self) -> Self:

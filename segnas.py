@@ -17,11 +17,10 @@ import typer
 
 import console
 from console import following, say
+from pace import Stop, StoppedError, heeding
 
 if TYPE_CHECKING:
-    from evaluate import Scores
     from recipe import Recipe
-    from serve.predictor import Predictor
     from stages import Build
 
 app = typer.Typer(
@@ -43,6 +42,8 @@ DataName = Annotated[str, typer.Option(help="A data set and its folder: voc=DIR;
 BundlePath = Annotated[Path, typer.Argument(help="A bundle, such as runs/quickstart/bundle.")]
 Json = Annotated[str | None, typer.Option("--json", help="Write JSON to this file, '-' to print.")]
 RuntimeChoice = Annotated[str, typer.Option(help="onnxruntime or torch.")]
+SLIDING = "Look through windows of the engine's size at each image's own size."
+EVIDENCE = "A folder for scores.json, confusion.png and pictures of the worst images."
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to the runtime.")]
 
 
@@ -145,21 +146,34 @@ def evaluate(
     data: DataName,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
     runtime: RuntimeChoice = "onnxruntime",
+    sliding: Annotated[bool, typer.Option("--sliding", help=SLIDING)] = False,
+    overlap: Annotated[float, typer.Option(min=0, max=0.9, help="Of two windows, a share.")] = 0.5,
+    scales: Annotated[str, typer.Option(help="Average over sizes (torch): 0.75,1.0,1.25.")] = "",
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror (torch).")] = False,
+    out: Annotated[Path | None, typer.Option(help=EVIDENCE)] = None,
     set_: DataSet = None,
     json_: Json = None,
 ) -> None:
     """Score a bundle's engine on a data set, at the full size of the labels."""
-    from evaluate import evaluate as score
+    from evaluate import Method, examine
     from export.bundle import Bundle
     from intake import data_settings
     from searcher.data.catalogue import open_segmentation
 
-    loaded = Bundle.load(bundle)
+    loaded, method = Bundle.load(bundle), Method.parse(sliding, overlap, scales, flip)
     with console.busy(f"running {runtime} over {data}"):
-        settings = data_settings(data, set_ or [], loaded.manifest.size)
-        scores = score(loaded, runtime, open_segmentation(settings), split)
+        opened = open_segmentation(data_settings(data, set_ or [], loaded.manifest.size))
+        found = examine(loaded, runtime, opened, split, method)
+    scores = found.scores(runtime, split, method.mode)
+    written: list[Path] = []
+    if out is not None:
+        from evidence import leave
+
+        written = leave(found, scores, opened, out)
     if json_ != "-":
-        show_scores(scores)
+        console.table(("Class", "IoU"), scores.rows, 1)
+        say(scores.sentence)
+        console.wrote(*written)
     write_json(json_, scores.row())
     if json_ != "-":
         following(f"serve {bundle}")
@@ -183,7 +197,7 @@ def predict(
     with load(runtime, loaded) as engine:
         predictor = Predictor(loaded, engine)
         for image in images:
-            segment(predictor, image, out, opacity)
+            console.wrote(*predictor.draw(image, out, opacity))
     following(f"serve {bundle}")
 
 
@@ -234,14 +248,16 @@ def doctor(json_: Json = None) -> None:
 
 @contextmanager
 def begin(source: Path, overrides: list[str] | None) -> Iterator[Build]:
-    """The build of a recipe, its run's folder held until the block ends."""
-    recipe = load_recipe(source, overrides)
-    from runs import owned
+    """The build of a recipe, its run's folder held until the block ends or a signal ends it."""
+    stop = Stop()
+    with heeding(stop):
+        recipe = load_recipe(source, overrides)
+        from runs import owned
 
-    with owned(recipe.out):
-        from stages import Build
+        with owned(recipe.out):
+            from stages import Build
 
-        yield Build(recipe, overrides or [])
+            yield Build(recipe, overrides or [], stop)
 
 
 def load_recipe(source: Path, overrides: list[str] | None) -> Recipe:
@@ -269,16 +285,6 @@ def show_measured(work: Build) -> None:
     console.wrote(work.run / "search" / "genotype.json", work.bundle / "report.html", work.bundle)
 
 
-def show_scores(scores: Scores) -> None:
-    """A class a row, and the means."""
-    rows = [(n, "-" if v is None else f"{100 * v:.1f} %") for n, v in scores.iou.items()]
-    console.table(("Class", "IoU"), rows, 1)
-    say(
-        f"mIoU {100 * scores.miou:.2f} %, pixel accuracy {100 * scores.pixel_accuracy:.2f} %, "
-        f"{scores.images} images of split {scores.split}, {scores.runtime}"
-    )
-
-
 def check_names(images: list[Path]) -> None:
     """``ValueError`` where two images would be written to the same file."""
     seen: dict[str, Path] = {}
@@ -286,19 +292,6 @@ def check_names(images: list[Path]) -> None:
         if image.stem in seen:
             raise ValueError(f"{image} and {seen[image.stem]} have one name: predict them apart")
         seen[image.stem] = image
-
-
-def segment(predictor: Predictor, image: Path, out: Path, opacity: float) -> None:
-    """Write the two pictures of one image."""
-    from files import write_bytes
-    from images import encode_png
-
-    found = predictor.predict(image, opacity)
-    palette = predictor.bundle.manifest.palette
-    label, overlay = out / f"{image.stem}.label.png", out / f"{image.stem}.overlay.png"
-    write_bytes(label, encode_png(found.labels, palette))
-    write_bytes(overlay, encode_png(found.overlay))
-    console.wrote(label, overlay)
 
 
 def write_json(path: str | None, document: object) -> None:
@@ -322,8 +315,10 @@ def main() -> None:
     logging.getLogger("lightning_fabric.utilities.rank_zero").setLevel(logging.WARNING)
     try:
         app()
+    except StoppedError as error:
+        stop(str(error), 128 + error.signum)
     except KeyboardInterrupt:
-        stop("stopped; the same command goes on from the last checkpoint", 130)
+        stop("stopped", 130)
     except ModuleNotFoundError as error:
         extra = "serve" if error.name in ("gradio", "fastapi", "uvicorn") else "train"
         stop(f"{error.name} is not installed: pip install 'segnas[{extra}]'", 2)

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from console import busy, watching
+from console import busy, complain, watching
 from evaluate import Scores, evaluate
 from export.assembly import Description, make_bundle
 from export.benchmark import Comparison, benchmark_bundle
@@ -27,6 +28,7 @@ from images import encode_png
 from models import weights
 from models.genotype import Genotype
 from models.network import build
+from pace import Pace, Stop
 from recipe import Recipe
 from runs import Stage
 from searcher import checkpoint, pictures
@@ -38,6 +40,8 @@ from searcher.prepare import search_task, train_task
 from searcher.search import GENOTYPE, TRIALS, search
 from searcher.spaces import read_by
 from searcher.systems import SYSTEMS
+from searcher.task import Task
+from searcher.tracking import EVENTS, Tracker, tracking
 from searcher.train import METRICS, fit
 from searcher.train import kept as shipped
 from serve.predictor import Predictor
@@ -49,9 +53,12 @@ BENCHMARK, TABLE, REPORT = "benchmark.json", "benchmark.md", "report.html"
 class Build:
     """A recipe and the run that it makes.  Each stage returns whether it had anything to do."""
 
-    def __init__(self, recipe: Recipe, overrides: Iterable[str] = ()) -> None:
+    def __init__(
+        self, recipe: Recipe, overrides: Iterable[str] = (), stop: Stop | None = None
+    ) -> None:
         self.recipe, self.overrides = recipe, tuple(overrides)
         self.run = recipe.out
+        self.pace = Pace(recipe.compute.checkpoint_minutes, stop, note=complain)
 
     @cached_property
     def data(self) -> DataSet:
@@ -97,8 +104,18 @@ class Build:
         classes = len(self.data.classes)
         task = search_task(self.recipe, classes, self.train_split, self.val_split)
         with watching("search", settings.epochs, len(task.train)) as watch:
-            strategy = SYSTEMS[self.recipe.system](replace(task, tick=watch.tick), settings)
-            trial = search(strategy, settings.epochs, stage.folder, watch.report, key=stage.key)
+            task = replace(task, tick=watch.tick)
+            strategy = SYSTEMS[self.recipe.system](task, settings)
+            tracker = self.tracker(stage.folder, getattr(strategy, "supernet", None), task)
+            with tracking(watch.report, tracker) as report:
+                trial = search(
+                    strategy,
+                    settings.epochs,
+                    stage.folder,
+                    report,
+                    key=stage.key,
+                    pace=self.pace,
+                )
         pictures.draw_architecture(trial.genotype, stage.folder / ARCHITECTURE)
         trials = checkpoint.read_log(stage.folder / TRIALS)
         pictures.draw_history(trials, stage.folder / HISTORY)
@@ -120,6 +137,9 @@ class Build:
         """Train the network of the genotype from scratch."""
         genotype = Genotype.load(self.run / "search" / GENOTYPE)
         inputs = {**self.inputs("train"), "genotype": genotype.fingerprint}
+        if self.recipe.train.distill:
+            teacher = self.recipe.train.distill.teacher / weights.WEIGHTS
+            inputs["teacher"] = sha256(teacher) if teacher.is_file() else None
         stage = Stage(self.run / "train", inputs)
         stage.refuse_changes()
         if stage.done:
@@ -132,11 +152,26 @@ class Build:
         task = train_task(self.recipe, network.num_classes, self.train_split, self.val_split)
         with watching("train", settings.epochs, len(task.train)) as watch:
             task = replace(task, tick=watch.tick)
-            fit(network, task, settings, stage.folder, watch.report, key=stage.key)
+            with tracking(watch.report, self.tracker(stage.folder, network, task)) as report:
+                fit(
+                    network,
+                    task,
+                    settings,
+                    stage.folder,
+                    report,
+                    key=stage.key,
+                    pace=self.pace,
+                )
         log = checkpoint.read_log(stage.folder / METRICS)
         pictures.draw_history(log, stage.folder / HISTORY)
         stage.finish(weights.NETWORK, weights.WEIGHTS, METRICS, HISTORY)
         return True
+
+    def tracker(self, folder: Path, network: nn.Module | None, task: Task) -> Tracker | None:
+        """What writes the events of a stage, if the recipe wants them."""
+        if not self.recipe.track.tensorboard:
+            return None
+        return Tracker(folder / EVENTS, network, task, self.data.palette)
 
     def export(self) -> bool:
         """Write the bundle, every file of which has passed the gate."""
@@ -236,7 +271,15 @@ class Build:
         drawings = {caption: path for caption, path in drawings.items() if path.is_file()}
         iou = {name: value for name, value in scores.iou.items() if value is not None}
         return report_page(
-            Page(bundle.manifest, iou, found.reports, found.skipped, drawings, examples)
+            Page(
+                bundle.manifest,
+                iou,
+                found.reports,
+                found.skipped,
+                drawings,
+                examples,
+                scores.sentence,
+            )
         )
 
     def measured(self) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class Page:
     drawings: Mapping[str, Path] = field(default_factory=dict)
     """Pictures by their caption, such as the architecture and the history of the search."""
     examples: Sequence[Example] = ()
+    means: str = ""
+    """The scores over all classes, as a sentence below those of each class."""
 
 
 def rows(reports: Sequence[BenchmarkReport]) -> list[tuple[str, ...]]:
@@ -162,7 +164,8 @@ def scores(page: Page) -> str:
         for name, iou in ranked
     )
     head = '<th>Class</th><th>IoU</th><th class="number"></th>'
-    return f"<h2>Scores by class</h2>\n{table(head, body)}"
+    means = f'<p class="soft">{escape(page.means)}</p>\n' if page.means else ""
+    return f"<h2>Scores by class</h2>\n{table(head, body)}{means}"
 
 
 def swatch(colour: tuple[int, int, int] | None) -> str:

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as packed
 from torch import Tensor
 
-from files import replacing, write_text
+from files import write_bytes, write_text
 from models.genotype import Genotype
 from models.network import Network, build
 
@@ -25,8 +26,7 @@ def save(network: Network, folder: Path) -> None:
     }
     write_text(folder / NETWORK, json.dumps(document, indent=2, sort_keys=True) + "\n")
     tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    with replacing(folder / WEIGHTS) as part:
-        save_file(tensors, part)
+    write_bytes(folder / WEIGHTS, packed(tensors))
 
 
 def load(folder: Path) -> Network:

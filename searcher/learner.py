@@ -32,10 +32,10 @@ class Learner:
         task.place(self.module)
         self.updates = count_updates(steps, settings)
         self.paths = DropPath(network) if settings.drop_path else None
-        optimizer = make_optimizer(self.module, settings)
-        self.schedule = make_schedule(optimizer, settings, self.updates)
+        self.optimizer = make_optimizer(self.module, settings)
+        self.schedule = make_schedule(self.optimizer, settings, self.updates)
         self.average = averaged(network, settings.ema) if settings.ema else None
-        self.model, self.optimizer = ready(self.module, optimizer, task, settings)
+        self.model, self.mover = ready(self.module, self.optimizer, task, settings)
         self.criterion = make_criterion(task, settings)
         self.teacher = Teacher(settings.distill, task) if settings.distill else None
         self.best: dict[str, Any] = {}
@@ -72,9 +72,9 @@ class Learner:
         """Move the weights by the gradients that were gathered."""
         if self.settings.clip:
             self.task.fabric.clip_gradients(
-                self.model, self.optimizer, max_norm=self.settings.clip, error_if_nonfinite=False
+                self.model, self.mover, max_norm=self.settings.clip, error_if_nonfinite=False
             )
-        self.optimizer.step()
+        self.mover.step()
         self.schedule.step()
         if self.average:
             self.average.update_parameters(self.network)
@@ -102,12 +102,14 @@ class Learner:
 
     def parts(self) -> dict[str, Any]:
         """What has a state."""
-        parts = {
-            "module": self.module,
-            "optimizer": self.optimizer.optimizer,
+        parts: dict[str, Any] = {
+            "network": self.network,
+            "optimizer": self.optimizer,
             "schedule": self.schedule,
             "precision": self.task.fabric.strategy.precision,
         }
+        if isinstance(self.module, Tapped):
+            parts["head"] = self.module.head
         return parts | ({"average": self.average} if self.average else {})
 
     def state_dict(self) -> dict[str, Any]:

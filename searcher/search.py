@@ -1,49 +1,68 @@
-"""Run a strategy to its budget; every step is on disk before the next begins."""
+"""Run a strategy to its budget; killed anywhere, it goes on from its last checkpoint."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from models.genotype import Genotype
-from searcher import checkpoint
+from pace import Pace
+from searcher.checkpoint import Job, is_best, write_log
 from searcher.strategies import Strategy, Trial
 
 GENOTYPE = "genotype.json"
 TRIALS = "trials.jsonl"
 
 Report = Callable[[int, Mapping[str, float]], None]
-"""Called after each step or epoch with its number, from 1, and its scores."""
+"""Called after each step or epoch with its number, from 1, and its scores.
+
+Before the checkpoint: a step that is not saved is done, and reported, again.
+"""
 
 
 def search(
-    strategy: Strategy, steps: int, folder: Path, report: Report, *, key: Mapping[str, Any]
+    strategy: Strategy,
+    steps: int,
+    folder: Path,
+    report: Report,
+    *,
+    key: Mapping[str, Any],
+    pace: Pace | None = None,
 ) -> Trial:
     """The trial that ``strategy`` chooses after ``steps`` steps, its genotype saved in ``folder``.
 
-    A job that was killed goes on after its last finished step.  ``key`` is what the result depends
-    on: ``ValueError`` where the state in ``folder`` was made with another one.
+    A job that was killed goes on from its last checkpoint, within a step where the strategy can.
+    ``key`` is what the result depends on: ``ValueError`` where the state in ``folder`` was made
+    with another one.  ``StoppedError`` where ``pace`` was asked to stop.
     """
-    state = checkpoint.resume(folder, key) or {"trials": [], "seconds": 0.0}
+    job = Job(folder, key, pace)
+    state = job.resume() or {"trials": []}
     if "strategy" in state:
         strategy.load_state_dict(state["strategy"])
     trials = [Trial(Genotype.from_json(g), score) for g, score in state["trials"]]
-    for step in range(len(trials), steps):
-        start = time.monotonic()
-        trials.append(strategy.step())
-        state = {
-            "trials": [(trial.genotype.to_json(), trial.score) for trial in trials],
-            "strategy": strategy.state_dict(),
-            "seconds": state["seconds"] + time.monotonic() - start,
-        }
-        checkpoint.save(folder, state, key)
-        checkpoint.write_log(folder / TRIALS, [log_line(i, t) for i, t in enumerate(trials)])
-        report(step + 1, {"miou": trials[-1].score})
+    with job.running():
+        while len(trials) < steps:
+            trials.append(strategy.step(lambda: job.between(lambda: state_of(strategy, trials))))
+            report(len(trials), {"miou": trials[-1].score})
+            job.save(state_of(strategy, trials), is_best(trial.score for trial in trials))
+            write_trials(folder, trials)
+            job.pace.heed()
+    write_trials(folder, trials)
     chosen = strategy.choose(trials)
     chosen.genotype.save(folder / GENOTYPE)
     return chosen
+
+
+def state_of(strategy: Strategy, trials: Sequence[Trial]) -> dict[str, Any]:
+    """What a search goes on from."""
+    saved = [(trial.genotype.to_json(), trial.score) for trial in trials]
+    return {"trials": saved, "strategy": strategy.state_dict()}
+
+
+def write_trials(folder: Path, trials: Sequence[Trial]) -> None:
+    """A line a trial."""
+    write_log(folder / TRIALS, [log_line(i, trial) for i, trial in enumerate(trials)])
 
 
 def log_line(step: int, trial: Trial) -> dict[str, Any]:

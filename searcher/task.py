@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from pace import never
 from searcher import ranks
 from searcher.data.batches import Batch, Batches
 from searcher.losses import Criterion, cross_entropy
@@ -31,9 +32,13 @@ class Task:
     tick: Callable[[], None] = lambda: None
     """Called for every batch to train on that was drawn."""
 
-    def ready(self, batches: Batches, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch, or this process's part of them, on the task's device."""
-        for pixels, labels in batches(epoch, self.fabric.global_rank, self.fabric.world_size):
+    def ready(self, batches: Batches, epoch: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of one epoch from ``start`` on, on the task's device.
+
+        Of several processes each has its part of every batch.
+        """
+        rank, count = self.fabric.global_rank, self.fabric.world_size
+        for pixels, labels in batches(epoch, start, rank, count):
             if batches is self.train:
                 self.tick()
             yield self.fabric.to_device(pixels), self.fabric.to_device(labels)
@@ -58,12 +63,13 @@ class Task:
         return finite(criterion(self.logits(network, pixels), labels))
 
     @torch.no_grad()
-    def score(self, network: nn.Module) -> Confusion:
-        """The confusion matrix over the validation split."""
+    def score(self, network: nn.Module, between: Callable[[], None] = never) -> Confusion:
+        """The confusion matrix over the validation split; ``between`` is called after a batch."""
         network.eval()
         confusion = Confusion(self.num_classes)
         for pixels, labels in self.ready(self.val, 0):
             confusion.add(self.logits(network, pixels).argmax(1), labels)
+            between()
         confusion.table = ranks.total(confusion.table.to(self.fabric.device)).cpu()
         return confusion
 
@@ -72,7 +78,7 @@ def finite(loss: Tensor) -> Tensor:
     """The loss; ``ValueError`` where it is no number."""
     if not math.isfinite(loss.item()):
         raise ValueError(
-            "the loss is no longer a number: lower the learning rate and run the command "
-            "again; it goes on from the last checkpoint"
+            "the loss is no longer a number: lower the learning rate and choose another "
+            "folder with --set out=DIR"
         )
     return loss

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from models import weights
 from models.network import Network
+from pace import Pace, never
 from recipe import Train
-from searcher import checkpoint
+from searcher.checkpoint import Job, is_best, located, write_log
 from searcher.learner import Learner
 from searcher.task import Task
 
 METRICS = "metrics.jsonl"
 
 Report = Callable[[int, Mapping[str, float]], None]
-"""Called after each epoch with its number, from 1, and its scores."""
+"""Called after each epoch with its number, from 1, and its scores.
+
+Before the checkpoint: an epoch that is not saved is done, and reported, again.
+"""
 
 
 class Training:
@@ -28,32 +31,51 @@ class Training:
         self.task, self.settings = task, settings
         self.learner = Learner(network, task, settings, settings.epochs * len(task.train))
         self.log: list[dict[str, float]] = []
+        self.losses: list[float] = []
+        """Of the epoch that is under way."""
 
-    def epoch(self) -> dict[str, float]:
-        """Train for one epoch, and validate if it is time; what happened, as a line of the log."""
+    def epoch(self, between: Callable[[], None] = never) -> dict[str, float]:
+        """Train for one epoch or what is left of it; what happened, as a line of the log.
+
+        It is validated if it is time.  ``between`` is called after every batch, when the state is
+        that of this moment.
+        """
         done = len(self.log)
-        batches = self.task.ready(self.task.train, done)
-        losses = [self.learner.step(batch) for batch in batches]
-        line = {"epoch": done + 1, "loss": math.fsum(losses) / len(losses)} | self.validate(
-            done + 1
-        )
+        for batch in self.task.ready(self.task.train, done, len(self.losses)):
+            with located(done + 1, len(self.losses) + 1, self.rate):
+                self.losses.append(self.learner.step(batch))
+            between()
+        loss = math.fsum(self.losses) / len(self.losses)
+        line = {"epoch": done + 1, "loss": loss} | self.validate(done + 1, between)
         self.log.append(line)
+        self.losses = []
         return line
 
-    def validate(self, epoch: int) -> dict[str, float]:
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return self.learner.optimizer.param_groups[0]["lr"]
+
+    @property
+    def best(self) -> bool:
+        """Whether the last epoch was validated, and better than ever."""
+        scores = [line["miou"] for line in self.log if "miou" in line]
+        return "miou" in self.log[-1] and is_best(scores)
+
+    def validate(self, epoch: int, between: Callable[[], None] = never) -> dict[str, float]:
         """Scores on the validation split, every few epochs and after the last."""
         if epoch % self.settings.validate_every and epoch != self.settings.epochs:
             return {}
-        confusion = self.task.score(self.learner.candidate)
+        confusion = self.task.score(self.learner.candidate, between)
         self.learner.consider(confusion.miou)
         return {"miou": confusion.miou, "pixel_accuracy": confusion.pixel_accuracy}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"learner": self.learner.state_dict(), "log": self.log}
+        return {"learner": self.learner.state_dict(), "log": self.log, "losses": self.losses}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.learner.load_state_dict(state["learner"])
-        self.log = list(state["log"])
+        self.log, self.losses = list(state["log"]), list(state["losses"])
 
 
 def kept(log: Sequence[Mapping[str, float]], keep: str) -> Mapping[str, float]:
@@ -72,26 +94,30 @@ def fit(
     report: Report,
     *,
     key: Mapping[str, Any],
+    pace: Pace | None = None,
 ) -> Network:
     """Train ``network`` and leave it, as it was validated best, with its log in ``folder``.
 
-    A job that was killed goes on after its last finished epoch.  ``key`` is what the result
-    depends on: ``ValueError`` where the state in ``folder`` was made with another one.
+    A job that was killed goes on from the batch after its last checkpoint.  ``key`` is what the
+    result depends on: ``ValueError`` where the state in ``folder`` was made with another one.
+    ``StoppedError`` where ``pace`` was asked to stop.
     """
     training = Training(network, task, settings)
-    state = checkpoint.resume(folder, key) or {"seconds": 0.0}
-    if "learner" in state:
+    job = Job(folder, key, pace)
+    state = job.resume()
+    if state is not None:
         training.load_state_dict(state)
-    seconds = state["seconds"]
-    while len(training.log) < settings.epochs:
-        start = time.monotonic()
-        line = training.epoch()
-        seconds += time.monotonic() - start
-        if task.fabric.is_global_zero:
-            checkpoint.save(folder, {**training.state_dict(), "seconds": seconds}, key)
-            checkpoint.write_log(folder / METRICS, training.log)
-        report(len(training.log), line)
+    writes = task.fabric.is_global_zero
+    with job.running():
+        while len(training.log) < settings.epochs:
+            line = training.epoch((lambda: job.between(training.state_dict)) if writes else never)
+            report(len(training.log), line)
+            if writes:
+                job.save(training.state_dict(), training.best)
+                write_log(folder / METRICS, training.log)
+            job.pace.heed()
     chosen = training.learner.chosen()
-    if task.fabric.is_global_zero:
+    if writes:
+        write_log(folder / METRICS, training.log)
         weights.save(chosen, folder)
     return chosen

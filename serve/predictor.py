@@ -12,6 +12,7 @@ import numpy as np
 import images
 from export.bundle import Bundle
 from export.runtimes import Runtime
+from files import write_bytes
 from images import Labels, Pixels
 from serve.palette import overlay
 
@@ -97,6 +98,14 @@ class Predictor:
         spans = read - start, inferred - read, self.clock() - inferred
         timing = Timing(*(1000 * seconds for seconds in spans))
         return Prediction(labels, view, drawn, timing)
+
+    def draw(self, path: Path, folder: Path, opacity: float = 0.5) -> tuple[Path, Path]:
+        """Write what an image file shows: a PNG of class numbers, and the picture in colours."""
+        found = self.predict(path, opacity)
+        label, colours = (folder / f"{path.stem}.{kind}.png" for kind in ("label", "overlay"))
+        write_bytes(label, images.encode_png(found.labels, self.bundle.manifest.palette))
+        write_bytes(colours, images.encode_png(found.overlay))
+        return label, colours
 
     def view(self, pixels: Pixels, labels: Labels, longest: int) -> View:
         palette = self.bundle.manifest.palette

@@ -18,6 +18,7 @@ GROUND = {
     "documents": set[str](),
     "recipe": {"documents"},
     "images": {"files"},
+    "pace": set[str](),
 }
 """Root modules that every package may import, and which of ours they import themselves."""
 

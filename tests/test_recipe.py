@@ -48,7 +48,7 @@ def test_the_least_recipe_has_every_default(path: Path) -> None:
     recipe = load(path, "system: darts\nout: runs/a\n")
     assert set(recipe.document()) == set(Recipe.model_fields)
     assert recipe.document()["search"]["epochs"] == 8
-    assert set(SECTIONS) == {"data", "search", "train", "export", "bench", "compute"}
+    assert set(SECTIONS) == {"data", "search", "train", "export", "bench", "compute", "track"}
 
 
 def test_what_is_shown_is_a_recipe(path: Path) -> None:

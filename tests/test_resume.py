@@ -22,7 +22,7 @@ data: {{name: streets, size: [64, 96], train: 16, val: 2}}
 search: {{epochs: 5, warmup: 1, batch: 2, size: [32, 48], layers: 3, nodes: 2, lr: 0.05,
   sizes: {{width: 2, stem: 4, head: 8}}}}
 train: {{epochs: 6, batch: 4, sizes: {{width: 4}}, validate_every: 2}}
-compute: {{precision: bf16, device: cpu, threads: 1}}
+compute: {{precision: bf16, device: cpu, threads: 1, checkpoint_minutes: 0.001}}
 """
 RESULTS = (
     "search/genotype.json",
@@ -75,20 +75,10 @@ def test_kill_minus_nine_changes_nothing(recipes: tuple[Path, Path]) -> None:
     rng = random.Random(20261124)
     killings = 0
     for command, log in (("search", "search/trials.jsonl"), ("train", "train/metrics.jsonl")):
-        for lines in (1, 3):
-            process = start(command, killed)
-            path = killed.parent / "run" / log
-            killings += kill_after(process, path, lines, rng.uniform(0, 0.3))
+        process = start(command, killed)
+        path = killed.parent / "run" / log
+        killings += kill_after(process, path, 2, rng.uniform(0, 0.3))
         if command == "search":
             assert start(command, killed).wait(timeout=300) == 0
-    assert killings >= 2
+    assert killings == 2
     assert finish(killed) == expected
-
-
-def test_another_seed_ends_elsewhere(recipes: tuple[Path, Path]) -> None:
-    whole, other = recipes
-    other.write_text(other.read_text() + "seed: 1\n")
-    for recipe in recipes:
-        assert start("search", recipe).wait(timeout=300) == 0
-    logs = [r.parent / "run/search/trials.jsonl" for r in (whole, other)]
-    assert sha256(logs[0]) != sha256(logs[1])

@@ -107,8 +107,8 @@ def test_a_worker_that_outlives_its_process_holds_nothing(tmp_path: Path) -> Non
         os.kill(worker, signal.SIGKILL)
 
 
-def test_of_twenty_that_race_one_wins(tmp_path: Path) -> None:
-    racers = [start(tmp_path / "run") for _ in range(20)]
+def test_of_fifty_that_race_one_wins(tmp_path: Path) -> None:
+    racers = [start(tmp_path / "run") for _ in range(50)]
     try:
         answers = [answer(process) for process in racers]
     finally:

@@ -164,7 +164,9 @@ def test_predict_eval_and_predictor_agree(built: Path, tmp_path: Path, segnas_on
     found = json.loads(scores.read_text())
     assert found["miou"] == found["pixel_accuracy"] == 1.0
     assert found["images"] == 1
-    assert set(found) == {"miou", "pixel_accuracy", "iou", "images", "runtime", "split"}
+    assert found["mean_accuracy"] == found["frequency_weighted_iou"] == found["boundary_iou"] == 1.0
+    kept = {"miou", "pixel_accuracy", "iou", "images", "runtime", "split"}
+    assert set(found) - kept == {"mean_accuracy", "frequency_weighted_iou", "boundary_iou", "mode"}
     assert list(found["iou"]) == list(bundle.manifest.classes)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -48,17 +49,25 @@ class Batches:
         count, rest = divmod(len(self.split), self.batch)
         return count + (rest > 0 and (not self.shuffle or count == 0))
 
-    def __call__(self, epoch: int, rank: int = 0, ranks: int = 1) -> Iterator[Batch]:
-        """The batches of one epoch; a shuffled epoch drops what does not fill a batch.
+    def __call__(
+        self, epoch: int, start: int = 0, rank: int = 0, ranks: int = 1
+    ) -> Iterator[Batch]:
+        """The batches of one epoch from ``start`` on; those before it are not read.
 
-        Of ``ranks`` processes each prepares its part of every batch.
+        A shuffled epoch drops what does not fill a batch.  Of ``ranks`` processes each prepares
+        its part of every batch.  No random state is drawn from.
         """
         order = self.order(epoch)
         examples = Examples(self, epoch)
-        rows = [order[i * self.batch : (i + 1) * self.batch].tolist() for i in range(len(self))]
-        rows = [part for row in rows if (part := row[rank::ranks])]
-        own = torch.Generator()  # or else the loader draws from torch's, which a resumed job minds
-        loader = DataLoader(examples, batch_sampler=rows, num_workers=self.workers, generator=own)
+        turns = range(start, len(self))
+        rows = [order[i * self.batch : (i + 1) * self.batch].tolist() for i in turns]
+        loader = DataLoader(
+            examples,
+            batch_sampler=[part for row in rows if (part := row[rank::ranks])],
+            num_workers=self.workers,
+            worker_init_fn=heed_nobody,
+            generator=torch.Generator(),
+        )
         for pixels, labels in loader:
             yield pixels.permute(0, 3, 1, 2).float(), labels.long()
 
@@ -99,6 +108,12 @@ class Examples(Dataset[tuple[Tensor, Tensor]]):
         rng = np.random.default_rng((*seed, turn) if turn else seed)
         sample = self.batches.transform(self.batches.split[index], rng)
         return torch.from_numpy(sample.pixels), torch.from_numpy(sample.labels)
+
+
+def heed_nobody(worker: int) -> None:
+    """A worker ends with the process that it works for, which finishes its batch when stopped."""
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def halves(split: Split, seed: int) -> tuple[Split, Split]:

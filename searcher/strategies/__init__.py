@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from models.genotype import Genotype
+from pace import never
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,11 @@ class Trial:
 class Strategy(Protocol):
     """One step is one trial: an epoch of a supernet, or one sampled candidate."""
 
-    def step(self) -> Trial: ...
+    def step(self, between: Callable[[], None] = never) -> Trial:
+        """The next trial, or the rest of one that was stopped.
+
+        ``between`` may save the state and may raise, so it is called where the state is whole.
+        """
 
     def choose(self, trials: Sequence[Trial]) -> Trial:
         """The trial that the search ends with."""

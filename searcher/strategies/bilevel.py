@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
 
 import torch
 from torch import nn
 
+from pace import never
 from recipe import Search
+from searcher.checkpoint import located
 from searcher.data.batches import Batch
 from searcher.ranks import share_gradients
 from searcher.strategies import Trial
@@ -27,7 +29,7 @@ class Bilevel:
     def __init__(self, supernet: Supernet, task: Task, search: Search) -> None:
         self.supernet, self.task, self.search = supernet, task, search
         task.place(supernet)
-        self.epoch = 0
+        self.epoch = self.batch = 0
         self.arch_optimizer = torch.optim.Adam(
             supernet.architecture(),
             search.arch_lr,
@@ -44,24 +46,36 @@ class Bilevel:
         learned = (p for p in self.supernet.parameters() if p.requires_grad)
         return [p for p in learned if id(p) not in chosen]
 
-    def step(self) -> Trial:
-        """One epoch over the half for weights."""
+    def step(self, between: Callable[[], None] = never) -> Trial:
+        """One epoch over the half for weights, or what is left of it.
+
+        ``between`` is called after every batch, when the state is that of this moment.
+        """
         self.supernet.train()
         for group in self.weight_optimizer.param_groups:
             group["lr"] = self.rate()
-        arch = self.arch_batches()
-        for batch in self.task.ready(self.task.train, self.epoch):
-            if self.epoch >= self.search.warmup:
+        searching = self.epoch >= self.search.warmup
+        arch = self.arch_batches(self.batch)
+        for batch in self.task.ready(self.task.train, self.epoch, self.batch):
+            if searching:
                 self.update(self.arch_optimizer, next(arch))
             self.update(self.weight_optimizer, batch)
-        self.epoch += 1
-        return Trial(self.supernet.derive(), self.task.score(self.supernet).miou)
+            self.batch += 1
+            between()
+        miou = self.task.score(self.supernet, between).miou
+        self.epoch, self.batch = self.epoch + 1, 0
+        return Trial(self.supernet.derive(), miou)
 
-    def arch_batches(self) -> Iterator[Batch]:
-        """Batches of the half for the architecture, reshuffled whenever it ends."""
+    def arch_batches(self, drawn: int = 0) -> Iterator[Batch]:
+        """Batches of the half for the architecture, reshuffled whenever it ends.
+
+        Every batch for the weights comes with one: ``drawn`` of them are behind us.
+        """
         assert self.task.arch is not None
-        for turn in count():
-            yield from self.task.ready(self.task.arch, 1000 * self.epoch + turn)
+        first, start = divmod(drawn, len(self.task.arch))
+        for turn in count(first):
+            yield from self.task.ready(self.task.arch, 1000 * self.epoch + turn, start)
+            start = 0
 
     def rate(self) -> float:
         """Cosine from ``search.lr`` to a twenty-fifth of it."""
@@ -71,7 +85,9 @@ class Bilevel:
     def update(self, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
         """One step of one optimizer; the gradients that the other would see are cleared."""
         self.supernet.zero_grad()
-        self.task.loss(self.supernet, batch).backward()
+        with located(self.epoch + 1, self.batch + 1, optimizer.param_groups[0]["lr"]):
+            loss = self.task.loss(self.supernet, batch)
+        loss.backward()
         share_gradients(self.supernet)
         nn.utils.clip_grad_norm_(self.weights(), 5.0)
         optimizer.step()
@@ -89,9 +105,9 @@ class Bilevel:
 
     def state_dict(self) -> dict[str, Any]:
         parts = {name: part.state_dict() for name, part in self.parts().items()}
-        return {"epoch": self.epoch, **parts}
+        return {"epoch": self.epoch, "batch": self.batch, **parts}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.epoch = state["epoch"]
+        self.epoch, self.batch = state["epoch"], state["batch"]
         for name, part in self.parts().items():
             part.load_state_dict(state[name])

@@ -118,6 +118,35 @@ def test_resumed_after_any_step_it_is_the_straight_run(
         assert [line["step"] for line in lines] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_from_the_state_after_any_batch_it_goes_on_as_the_straight_run(
+    system: str, tiny_task: MakeTask
+) -> None:
+    """Two batches to learn from and two to validate on in each of three epochs."""
+    straight = strategy(system, tiny_task())
+    saved: list[dict[str, Any]] = []
+    expected = [
+        straight.step(lambda: saved.append(copy.deepcopy(straight.state_dict()))) for _ in range(3)
+    ]
+    assert [(s["epoch"], s["batch"]) for s in saved[4:8]] == [(1, 1), (1, 2), (1, 2), (1, 2)]
+    for moment in (4, 7, 8):
+        resumed = strategy(system, tiny_task())
+        resumed.load_state_dict(saved[moment])
+        rest = [resumed.step() for _ in range(resumed.epoch, 3)]
+        assert rest == expected[-len(rest) :]
+        assert_same(resumed.state_dict(), straight.state_dict())
+
+
+@pytest.mark.parametrize("drawn", range(6))
+def test_the_architecture_goes_on_where_its_half_was_left(drawn: int, tiny_task: MakeTask) -> None:
+    made = strategy("darts", tiny_task())
+    straight, resumed = made.arch_batches(), made.arch_batches(drawn)
+    for _ in range(drawn):
+        next(straight)
+    for _ in range(3):
+        assert_same(next(straight), next(resumed))
+
+
 def run(system: str, task: Task, folder: Path, steps: int) -> Strategy:
     """A process that starts or goes on, and is stopped after ``steps`` steps."""
     made = strategy(system, task)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,11 @@ import torch
 
 from models import weights
 from models.network import Network, build
+from pace import Pace, Stop, StoppedError
 from recipe import Train
 from searcher import checkpoint
+from searcher.data.batches import Batch
+from searcher.learner import Learner
 from searcher.optimizers import parameter_groups
 from searcher.spaces.darts import Darts
 from searcher.task import Task
@@ -20,6 +25,8 @@ from searcher.train import METRICS, Training, fit
 
 MakeTask = Callable[[], Task]
 SETTINGS = Train(epochs=3, batch=2, validate_every=2)
+LOOKS = 2 + 3 * 2 + 2 * 2 + 3 * 2
+"""At the clock: when it begins, after each batch to learn from and to validate on, and in saves."""
 
 
 def fresh() -> Network:
@@ -28,34 +35,120 @@ def fresh() -> Network:
     return build(genotype, 3)
 
 
-class StoppedError(Exception):
+class EndedError(Exception):
     """The process ends here."""
 
 
-def train(task: Task, folder: Path, stop_after: int = 9) -> Network:
+def asked_at(look: int) -> Pace:
+    """A pace that is asked to stop when it looks at its clock for the ``look``-th time."""
+    stop, looks = Stop(), count(1)
+
+    def clock() -> float:
+        if next(looks) == look:
+            stop.signum = signal.SIGTERM
+        return 0.0
+
+    return Pace(stop=stop, clock=clock)
+
+
+def train(task: Task, folder: Path, stop_after: int = 9, pace: Pace | None = None) -> Network:
     """Train, or go on, and stop after an epoch."""
 
     def report(epoch: int, scores: object) -> None:
         if epoch == stop_after:
-            raise StoppedError
+            raise EndedError
 
-    return fit(fresh(), task, SETTINGS, folder, report, key={"seed": 0})
+    return fit(fresh(), task, SETTINGS, folder, report, key={"seed": 0}, pace=pace)
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
 def test_resumed_after_any_epoch_it_is_the_straight_run(
-    stop: int, tiny_task: MakeTask, tmp_path: Path
+    stop: int, straight: Path, tiny_task: MakeTask, tmp_path: Path
 ) -> None:
-    train(tiny_task(), tmp_path / "straight")
-    with pytest.raises(StoppedError):
+    with pytest.raises(EndedError):
         train(tiny_task(), tmp_path / "again", stop)
     assert not (tmp_path / "again" / weights.WEIGHTS).exists()
     torch.manual_seed(99)
     train(tiny_task(), tmp_path / "again")
     for name in (weights.WEIGHTS, weights.NETWORK, METRICS):
-        assert (tmp_path / "again" / name).read_bytes() == (
-            tmp_path / "straight" / name
-        ).read_bytes()
+        assert (tmp_path / "again" / name).read_bytes() == (straight / name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def straight(tiny_task: MakeTask, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training that nobody stopped."""
+    folder = tmp_path_factory.mktemp("straight")
+    train(tiny_task(), folder)
+    return folder
+
+
+@pytest.mark.parametrize("look", range(1, LOOKS + 1))
+def test_stopped_at_any_batch_and_resumed_it_is_the_straight_run(
+    look: int, straight: Path, tiny_task: MakeTask, tmp_path: Path
+) -> None:
+    """In the middle of an epoch, of a validation, or of a save."""
+    with pytest.raises(StoppedError, match="the state is saved"):
+        train(tiny_task(), tmp_path / "again", pace=asked_at(look))
+    torch.manual_seed(99)
+    train(tiny_task(), tmp_path / "again")
+    for name in (weights.WEIGHTS, weights.NETWORK, METRICS):
+        assert (tmp_path / "again" / name).read_bytes() == (straight / name).read_bytes()
+
+
+def test_a_log_that_a_kill_after_the_last_state_cut_short_is_whole_again(
+    straight: Path, tiny_task: MakeTask, tmp_path: Path
+) -> None:
+    train(tiny_task(), tmp_path)
+    (tmp_path / METRICS).write_text("")
+    train(tiny_task(), tmp_path)
+    assert (tmp_path / METRICS).read_bytes() == (straight / METRICS).read_bytes()
+
+
+def test_a_loss_that_is_no_number_names_step_rate_and_state(
+    tiny_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = Learner.step, count(1)
+
+    def step(self: Learner, batch: Batch) -> float:
+        if next(calls) == 5:
+            with torch.no_grad():
+                next(self.network.parameters()).fill_(torch.nan)
+        return real(self, batch)
+
+    monkeypatch.setattr(Learner, "step", step)
+    message = (
+        r"the loss is no longer a number: lower .* \(epoch 3, batch 1, learning rate [\d.e-]+\); "
+        rf"the last good state is {tmp_path}/state\.pt"
+    )
+    with pytest.raises(ValueError, match=message):
+        train(tiny_task(), tmp_path)
+    state = checkpoint.resume(tmp_path, {"seed": 0})
+    assert state is not None
+    assert len(state["log"]) == 2
+    assert not list(checkpoint.not_finite("", state))
+
+
+def test_weights_that_are_no_numbers_are_not_saved(
+    tiny_task: MakeTask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finite loss whose step ends nowhere: the state of the batch before is what is left."""
+    real, calls = Learner.step, 0
+
+    def step(self: Learner, batch: Batch) -> float:
+        nonlocal calls
+        calls += 1
+        loss = real(self, batch)
+        if calls == 4:
+            with torch.no_grad():
+                next(self.network.parameters()).fill_(torch.inf)
+        return loss
+
+    monkeypatch.setattr(Learner, "step", step)
+    with pytest.raises(ValueError, match=r"network\..* is no longer a number: .*state\.pt"):
+        train(tiny_task(), tmp_path, pace=Pace(minutes=1e-9))
+    state = checkpoint.resume(tmp_path, {"seed": 0})
+    assert state is not None
+    assert (len(state["log"]), len(state["losses"])) == (1, 1)
 
 
 def test_what_is_saved_is_the_trained_network(tiny_task: MakeTask, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -73,6 +74,41 @@ def test_an_image_is_augmented_anew_in_every_epoch() -> None:
     batches = Batches(split, Augmented((40, 40), (8, 8)), 2, seed=0)
     windows = [labels for epoch in range(4) for _, batch in batches(epoch) for labels in batch]
     assert len({bytes(w.numpy().tobytes()) for w in windows}) == 8
+
+
+@pytest.mark.parametrize("start", [0, 1, 2, 3])
+def test_an_epoch_goes_on_at_a_batch_without_reading_those_before(start: int) -> None:
+    reads: list[str] = []
+
+    def read(name: str) -> Sample:
+        reads.append(name)
+        return one_pixel(name)
+
+    batches = Batches(Split([str(i) for i in range(7)], read, ""), as_it_is, 2, seed=0)
+    whole = numbers(batches, 1)
+    reads.clear()
+    rest = [labels.flatten().tolist() for _, labels in batches(1, start)]
+    assert rest == whole[start:]
+    assert [int(name) for name in reads] == [*chain(*rest)]
+
+
+def test_batches_draw_from_no_random_state(stripes: MakeSplit) -> None:
+    """Else a job that goes on within an epoch would draw once more."""
+    before = torch.get_rng_state()
+    list(augmented(stripes(4))(0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_workers_leave_signals_to_the_process_that_they_work_for() -> None:
+    split = Split(["0", "1"], signals, "")
+    ((_, labels),) = Batches(split, as_it_is, 2, 0, workers=1)(0)
+    assert labels.flatten().tolist() == [1, 1]
+
+
+def signals(name: str) -> Sample:
+    """An image of one pixel: whether SIGINT and SIGTERM are ignored here."""
+    deaf = all(signal.getsignal(s) == signal.SIG_IGN for s in (signal.SIGINT, signal.SIGTERM))
+    return Sample(np.zeros((1, 1, 3), np.uint8), np.full((1, 1), deaf, np.uint8))
 
 
 def test_two_workers_prepare_the_same(stripes: MakeSplit) -> None:
@@ -185,7 +221,7 @@ def test_kept_images_are_read_once_and_the_others_again(limit: int) -> None:
 
 def test_two_ranks_see_together_what_one_sees() -> None:
     batches = Batches(numbered(11), as_it_is, 4, seed=1)
-    halves_of = [list(batches(2, rank, 2)) for rank in (0, 1)]
+    halves_of = [list(batches(2, 0, rank, 2)) for rank in (0, 1)]
     for (_, one), (_, other), (_, whole) in zip(*halves_of, batches(2), strict=True):
         assert len(one) == len(other) == 2
         assert sorted([*one.flatten(), *other.flatten()]) == sorted(whole.flatten())
