@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from console import busy, watching
+from documents import parse
 from files import write_text
-from recipe import Data, parse
+from recipe import Data
 from searcher.data import DataSet
 from searcher.data.catalogue import SOURCES, open_data, open_segmentation
 from searcher.data.download import Fetched, Source, download

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from textwrap import shorten
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-SystemName = Literal["darts", "auto_deeplab"]
+from documents import parse, read_yaml
+
+SystemName = Literal["darts", "auto_deeplab", "given"]
 DataName = Literal["streets", "camvid", "cityscapes", "voc", "ade20k", "folder", "class_folders"]
 RuntimeName = Literal["onnxruntime", "torch"]
 Pixels = Annotated[int, Field(strict=True, ge=32, le=8192)]
 HeightWidth = tuple[Pixels, Pixels]
 Positive = Annotated[int, Field(strict=True, ge=1)]
 Rate = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 SIZES = ("width", "stem", "head")
@@ -33,11 +35,6 @@ def known_sizes(sizes: Mapping[str, int]) -> Mapping[str, int]:
 
 
 Sizes = Annotated[Mapping[str, Positive], AfterValidator(known_sizes)]
-
-DEEPEST = 20
-"""How deep the YAML of a recipe may be nested."""
-
-Section = TypeVar("Section", bound=BaseModel)
 
 
 class Strict(BaseModel):
@@ -86,6 +83,8 @@ class Data(Strict):
 class Search(Strict):
     """The search: how large the supernet is and how long it is trained."""
 
+    genotype: Path | None = None
+    """A genotype that was found before, as JSON: it is taken and nothing is searched."""
     epochs: Positive = 8
     warmup: Annotated[int, Field(strict=True, ge=0)] = 3
     """Epochs in which only the weights learn and the architecture waits."""
@@ -112,24 +111,93 @@ class Search(Strict):
         return self
 
 
+class Loss(Strict):
+    """What a training makes small: a sum of losses, each times its number."""
+
+    ce: NotNegative = 1.0
+    """Cross-entropy over all labelled pixels."""
+    ohem: NotNegative = 0.0
+    """Cross-entropy over the hard pixels alone."""
+    dice: NotNegative = 0.0
+    lovasz: NotNegative = 0.0
+    """Lovasz-softmax, which stands in for 1 - mean IoU."""
+    label_smoothing: Share = 0.0
+    """``ce``: the share of the target that all classes divide."""
+
+    @model_validator(mode="after")
+    def has_a_part(self) -> Self:
+        if not any((self.ce, self.ohem, self.dice, self.lovasz)):
+            raise ValueError("train.loss needs one of ce, ohem, dice and lovasz above 0")
+        return self
+
+
+class Distill(Strict):
+    """A network that teaches the one that is trained."""
+
+    teacher: Path
+    """The folder of a training or of a bundle, on the same classes."""
+    weight: Rate = 1.0
+    """How much the teacher's logits count beside the loss on the labels."""
+    temperature: Rate = 1.0
+    """By how much both networks' logits are divided."""
+
+
 class Train(Strict):
-    """Training the found network from scratch: AdamW on a one-cycle schedule."""
+    """Training the found network from scratch."""
 
     epochs: Positive = 30
     batch: Annotated[int, Field(strict=True, ge=2)] = 8
+    """Images a step, of each process."""
+    accumulate: Positive = 1
+    """Batches whose gradients are averaged before the weights move."""
     crop: HeightWidth | None = None
     """Height and width of a random crop; ``data.size`` if absent."""
     sizes: Sizes = {}
     """Sizes of the final network that differ from the supernet's."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: Rate = 4e-3
-    """The highest learning rate of the cycle."""
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    """The highest learning rate."""
+    weight_decay: NotNegative = 1e-2
+    momentum: Share = 0.9
+    """``sgd``: the share of the last step that goes on."""
+    schedule: Literal["one_cycle", "poly", "cosine"] = "one_cycle"
+    """The course of the learning rate: up and down, or down after ``warmup``."""
+    warmup: NotNegative = 0.0
+    """``poly``, ``cosine``: epochs in which the learning rate rises; may be a part of one."""
+    clip: NotNegative = 5.0
+    """The longest gradient, as a norm over all parameters; 0 leaves it as it is."""
+    ema: Share = 0.0
+    """How slowly an average follows the weights, such as 0.999; it ships.  0 keeps none."""
+    keep: Literal["best", "last"] = "best"
+    """Which of the validated networks ships: the one of the best mean IoU, or the last."""
+    loss: Loss = Loss()
+    class_weights: Literal["none", "inverse_log", "median_frequency"] = "none"
+    """``ce``, ``ohem``: how much more a rare class counts, from the labels to train on."""
+    auxiliary: NotNegative = 0.0
+    """How much the loss of a second head counts, which does not ship; 0 has none."""
+    drop_path: Share = 0.0
+    """The chance at the end, rising from 0, that an op is left out for a sample."""
+    distill: Distill | None = None
     scale: tuple[Rate, Rate] = (0.75, 1.5)
     """The range from which an image's zoom is drawn."""
-    colour: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    colour: Share = 0.2
     """How far brightness, contrast and saturation may move, as a share."""
+    erase: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share of the examples that lose a rectangle."""
+    rare: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Images with a class that a smaller share of the images shows are drawn more often."""
     validate_every: Positive = 5
     """Epochs between two validations; the last epoch is always validated."""
+    compile: bool = False
+    """Whether ``torch.compile`` makes the network faster, after a minute or more at the start."""
+
+    @model_validator(mode="after")
+    def has_time_to_learn(self) -> Self:
+        if self.warmup >= self.epochs:
+            raise ValueError("train.warmup must be below train.epochs")
+        if self.warmup and self.schedule == "one_cycle":
+            raise ValueError("train.warmup is for poly and cosine: one_cycle rises by itself")
+        return self
 
 
 class Export(Strict):
@@ -160,8 +228,8 @@ class Compute(Strict):
     """What the search and the training run on."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["fp32", "bf16"] = "bf16"
-    """The precision of the arithmetic; weights are always stored in fp32."""
+    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
+    """The precision of the arithmetic; weights are always stored in fp32.  ``fp16``: GPUs only."""
     threads: Annotated[int, Field(strict=True, ge=0, le=256)] = 0
     """CPU threads; 0 takes one for each core."""
     checkpoint_minutes: Rate = 10.0
@@ -172,6 +240,7 @@ class Recipe(Strict):
     """One YAML file, one result."""
 
     system: SystemName
+    """What searches; ``given`` takes the genotype of ``search.genotype``."""
     out: Path
     """The run's folder."""
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] = 0
@@ -182,6 +251,12 @@ class Recipe(Strict):
     bench: Bench = Bench()
     compute: Compute = Compute()
     track: Track = Track()
+
+    @model_validator(mode="after")
+    def has_genotype(self) -> Self:
+        if self.system == "given" and self.search.genotype is None:
+            raise ValueError("search.genotype is needed: the file that system 'given' takes")
+        return self
 
     @classmethod
     def load(cls, path: Path, overrides: Iterable[str] = ()) -> Self:
@@ -197,101 +272,6 @@ class Recipe(Strict):
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.document(), sort_keys=False)
-
-
-def parse(
-    model: type[Section], document: dict[str, Any], overrides: Iterable[str], source: str
-) -> Section:
-    """Validate a document after ``overrides``; ``ValueError`` names ``source`` and the key."""
-    for override in overrides:
-        apply_override(document, override)
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        raise ValueError(f"{source}: {explain(error, model)}") from None
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping that a YAML file holds."""
-    try:
-        document = load_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(
-            f"{path} does not exist: name a recipe, such as those in recipes/"
-        ) from None
-    except IsADirectoryError:
-        raise ValueError(f"{path} is a folder: name the recipe's YAML file") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file: a recipe is YAML in UTF-8") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(document, dict):
-        raise ValueError(f"{path} is not a recipe: it must be a mapping such as 'system: darts'")
-    return document
-
-
-def load_yaml(text: str) -> Any:
-    """What a YAML text holds; ``ValueError`` for aliases and for what is nested deeply.
-
-    A few lines of aliases stand for gigabytes, and an override would change every copy at once;
-    a few thousand brackets keep the parser busy for minutes.
-    """
-    depth = 0
-    for event in yaml.parse(text, yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if isinstance(event, yaml.AliasEvent):
-            raise ValueError("aliases (*name) are not read; write the value out")
-        if depth > DEEPEST:
-            raise ValueError(f"it is nested more than {DEEPEST} deep")
-    return yaml.safe_load(text)
-
-
-def apply_override(document: dict[str, Any], override: str) -> None:
-    """Set ``section.key=value`` in ``document``; the value is YAML."""
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ValueError(f"--set {override}: write it as key=value, such as train.epochs=10")
-    try:
-        value = load_yaml(text)
-    except (yaml.YAMLError, RecursionError, ValueError):
-        raise ValueError(f"--set {override}: the value is not YAML; quote it") from None
-    *sections, last = key.split(".")
-    for section in sections:
-        inner = document.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise ValueError(f"--set {override}: {section} is not a section of the recipe")
-        document = inner
-    document[last] = value
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first error of a validation in one sentence, with a near key for an unknown one."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        *sections, last = (str(part) for part in first["loc"])
-        known = list(keys(model, sections))
-        near = difflib.get_close_matches(last, known, n=1)
-        advice = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
-        return f"unknown key {where!r}; {advice}"
-    if first["type"] == "missing":
-        return f"key {where!r} is missing"
-    message = first["msg"].removeprefix("Value error, ")
-    if where and not message.startswith(where):
-        found = "" if isinstance(first["input"], dict) else f", not {first['input']!r}"
-        message = f"{where}: {message}{found}"
-    return shorten(message, 300, placeholder=" ...")
-
-
-def keys(model: type[BaseModel], sections: Iterable[str]) -> Iterator[str]:
-    """The keys of the section that ``sections`` lead to."""
-    for section in sections:
-        inner = model.model_fields[section].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return
-        model = inner
-    yield from model.model_fields
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -274,7 +274,7 @@ def finish(ran: bool, folder: Path, files: list[str]) -> None:
     """Say what a stage left."""
     if not ran:
         say(f"nothing to do: {folder} is finished and its recipe has not changed")
-    console.wrote(*(folder / name for name in files))
+    console.wrote(*(folder / name for name in files if (folder / name).exists()))
 
 
 def show_measured(work: Build) -> None:

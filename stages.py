@@ -43,6 +43,7 @@ from searcher.systems import SYSTEMS
 from searcher.task import Task
 from searcher.tracking import EVENTS, Tracker, tracking
 from searcher.train import METRICS, fit
+from searcher.train import kept as shipped
 from serve.predictor import Predictor
 
 ARCHITECTURE, HISTORY = "architecture.png", "history.png"
@@ -83,15 +84,21 @@ class Build:
         data["fingerprint"] = {name: self.data.split(name).fingerprint for name in names}
         precision = self.recipe.compute.precision
         common = {"seed": self.recipe.seed, "precision": precision, "data": data}
+        if section == "search" and self.recipe.search.genotype:
+            genotype = given_genotype(self.recipe.search.genotype)
+            document["search"] = {"genotype": genotype.fingerprint}
         return {"system": self.recipe.system, **common, section: document[section]}
 
     def search(self) -> bool:
-        """Find a genotype."""
+        """Find a genotype, or take the one that the recipe names."""
         stage = Stage(self.run / "search", self.inputs("search"))
         stage.refuse_changes()
         if stage.done:
             return False
         self.record()
+        if self.recipe.search.genotype:
+            self.take(self.recipe.search.genotype, stage)
+            return True
         torch.manual_seed(self.recipe.seed)
         settings = self.recipe.search
         classes = len(self.data.classes)
@@ -115,10 +122,24 @@ class Build:
         stage.finish(GENOTYPE, TRIALS, ARCHITECTURE, HISTORY)
         return True
 
+    def take(self, path: Path, stage: Stage) -> None:
+        """Make a genotype that was found before the result of the search, if it builds."""
+        genotype = given_genotype(path)
+        try:
+            build(genotype, len(self.data.classes))
+        except ValueError as error:
+            raise ValueError(f"{path} does not describe a network: {error}") from None
+        genotype.save(stage.folder / GENOTYPE)
+        pictures.draw_architecture(genotype, stage.folder / ARCHITECTURE)
+        stage.finish(GENOTYPE, ARCHITECTURE)
+
     def train(self) -> bool:
         """Train the network of the genotype from scratch."""
         genotype = Genotype.load(self.run / "search" / GENOTYPE)
         inputs = {**self.inputs("train"), "genotype": genotype.fingerprint}
+        if self.recipe.train.distill:
+            teacher = self.recipe.train.distill.teacher / weights.WEIGHTS
+            inputs["teacher"] = sha256(teacher) if teacher.is_file() else None
         stage = Stage(self.run / "train", inputs)
         stage.refuse_changes()
         if stage.done:
@@ -212,15 +233,20 @@ class Build:
 
     def description(self, made_from: str) -> Description:
         """What the bundle says about its network."""
-        last = checkpoint.read_log(self.run / "train" / METRICS)[-1]
+        log = checkpoint.read_log(self.run / "train" / METRICS)
+        line = shipped(log, self.recipe.train.keep)
         return Description(
             name=self.run.name,
             system=self.recipe.system,
             data=f"{self.data.name}: {self.data.licence}",
             classes=self.data.classes,
             palette=self.data.palette,
-            scores={name: last[name] for name in ("miou", "pixel_accuracy")},
-            provenance={"made from": made_from, "seed": str(self.recipe.seed)},
+            scores={name: line[name] for name in ("miou", "pixel_accuracy")},
+            provenance={
+                "made from": made_from,
+                "seed": str(self.recipe.seed),
+                "epoch": f"{line['epoch']} of {len(log)}",
+            },
         )
 
     def example_pixels(self) -> Pixels:
@@ -242,6 +268,7 @@ class Build:
             "The search": self.run / "search" / HISTORY,
             "The training": self.run / "train" / HISTORY,
         }
+        drawings = {caption: path for caption, path in drawings.items() if path.is_file()}
         iou = {name: value for name, value in scores.iou.items() if value is not None}
         return report_page(
             Page(
@@ -265,6 +292,13 @@ class Build:
         changed = "".join(f"#   --set {override}\n" for override in self.overrides)
         header = f"# What this run was made with.\n{changed}"
         write_text(self.run / RECIPE, header + self.recipe.to_yaml())
+
+
+def given_genotype(path: Path) -> Genotype:
+    """The genotype that a recipe names; ``ValueError`` where the file is not one."""
+    if not path.is_file():
+        raise ValueError(f"search.genotype: {path} does not exist; name a genotype's JSON file")
+    return Genotype.load(path)
 
 
 def with_overlays(bundle: Bundle, folder: Path) -> list[Example]:

@@ -2,64 +2,171 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.network import Network
 from recipe import Train
+from searcher import ranks
+from searcher.auxiliary import DropPath, Tapped
 from searcher.data.batches import Batch
-from searcher.task import Task
-
-CLIP = 5.0
-"""The longest gradient, as a norm over all parameters."""
+from searcher.data.frequencies import class_weights, pixel_counts
+from searcher.distill import Teacher
+from searcher.losses import Criterion, Mixed
+from searcher.optimizers import make_optimizer, make_schedule
+from searcher.task import Task, finite
 
 
 class Learner:
-    """A network, its optimizer and its schedule over ``steps`` steps."""
+    """A network, its optimizer and its schedule over ``steps`` steps of one batch each."""
 
     def __init__(self, network: Network, task: Task, settings: Train, steps: int) -> None:
-        task.place(network)
-        self.network, self.task = network, task
-        groups = parameter_groups(network, settings.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, settings.lr)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, settings.lr, total_steps=steps + 1
-        )
+        self.network, self.task, self.settings = network, task, settings
+        self.module = Tapped(network) if settings.auxiliary else network
+        task.place(self.module)
+        self.updates = count_updates(steps, settings)
+        self.paths = DropPath(network) if settings.drop_path else None
+        self.optimizer = make_optimizer(self.module, settings)
+        self.schedule = make_schedule(self.optimizer, settings, self.updates)
+        self.average = averaged(network, settings.ema) if settings.ema else None
+        self.model, self.mover = ready(self.module, self.optimizer, task, settings)
+        self.criterion = make_criterion(task, settings)
+        self.teacher = Teacher(settings.distill, task) if settings.distill else None
+        self.best: dict[str, Any] = {}
+        self.waiting = 0
+        """Batches whose gradients wait for an update."""
 
     def step(self, batch: Batch) -> float:
         """Learn from one batch; its loss."""
-        self.network.train()
-        self.optimizer.zero_grad()
-        loss = self.task.loss(self.network, batch)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
-        self.optimizer.step()
+        self.model.train()
+        if not self.waiting:
+            self.optimizer.zero_grad()
+        if self.paths:
+            self.paths.rate = self.settings.drop_path * self.schedule.last_epoch / self.updates
+        loss = self.loss(batch)
+        self.task.fabric.backward(loss / self.settings.accumulate)
+        self.waiting = (self.waiting + 1) % self.settings.accumulate
+        if not self.waiting:
+            self.update()
+        return ranks.mean(loss.detach()).item()
+
+    def loss(self, batch: Batch) -> Tensor:
+        """What the labels, and the teacher where there is one, say about a batch."""
+        pixels, labels = batch
+        found = self.model(pixels)
+        logits, *second = found if isinstance(found, tuple) else (found,)
+        loss = self.criterion(logits, labels)
+        for other in second:
+            loss = loss + self.settings.auxiliary * self.criterion(other, labels)
+        if self.teacher:
+            loss = loss + self.teacher.loss(pixels, logits, labels)
+        return finite(loss)
+
+    def update(self) -> None:
+        """Move the weights by the gradients that were gathered."""
+        if self.settings.clip:
+            self.task.fabric.clip_gradients(
+                self.model, self.mover, max_norm=self.settings.clip, error_if_nonfinite=False
+            )
+        self.mover.step()
         self.schedule.step()
-        return loss.item()
+        if self.average:
+            self.average.update_parameters(self.network)
+
+    @property
+    def candidate(self) -> Network:
+        """The network to validate: the running average of the weights where there is one."""
+        if self.average is None:
+            return self.network
+        assert isinstance(self.average.module, Network)
+        return self.average.module
+
+    def consider(self, miou: float) -> None:
+        """Keep the candidate if it was validated better than all before it."""
+        better = not self.best or miou > self.best["miou"] or math.isnan(self.best["miou"])
+        if self.settings.keep == "last" or better:
+            state = self.candidate.state_dict()
+            self.best = {"miou": miou, "network": {n: t.clone() for n, t in state.items()}}
+
+    def chosen(self) -> Network:
+        """The network that ships, in evaluation mode: the one kept, or else the candidate."""
+        state = self.best["network"] if self.best else self.candidate.state_dict()
+        self.network.load_state_dict(state)
+        return self.network.eval()
 
     def parts(self) -> dict[str, Any]:
         """What has a state."""
-        return {
+        parts: dict[str, Any] = {
             "network": self.network,
             "optimizer": self.optimizer,
             "schedule": self.schedule,
+            "precision": self.task.fabric.strategy.precision,
         }
+        if isinstance(self.module, Tapped):
+            parts["head"] = self.module.head
+        return parts | ({"average": self.average} if self.average else {})
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self.parts().items()}
+        state = {name: part.state_dict() for name, part in self.parts().items()}
+        return {**state, "best": self.best, "waiting": self.waiting, "gradients": self.gradients()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         for name, part in self.parts().items():
             part.load_state_dict(state[name])
+        self.best, self.waiting = dict(state["best"]), state["waiting"]
+        for p, gradient in zip(self.module.parameters(), state["gradients"], strict=False):
+            p.grad = None if gradient is None else gradient.to(p.device)
+
+    def gradients(self) -> list[Tensor | None]:
+        """The gradients that wait for an update, by parameter; none where none wait."""
+        return [p.grad for p in self.module.parameters()] if self.waiting else []
 
 
-def parameter_groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Weights of convolutions decay; biases and norms do not."""
-    parameters = list(network.parameters())
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+def count_updates(steps: int, settings: Train) -> int:
+    """How often the weights move; ``ValueError`` where they never do."""
+    if steps < settings.accumulate:
+        raise ValueError(
+            f"train.accumulate is {settings.accumulate}, but the training has {steps} batches: "
+            f"lower it, or raise train.epochs"
+        )
+    return steps // settings.accumulate
+
+
+def ready(
+    module: nn.Module, optimizer: Optimizer, task: Task, settings: Train
+) -> tuple[nn.Module, Any]:
+    """Module and optimizer as the device, the precision and the number of processes need them."""
+    if ranks.several() and task.fabric.device.type == "cuda":
+        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    if settings.compile:
+        module = cast(nn.Module, torch.compile(module))
+    return task.fabric.setup(module, optimizer, move_to_device=False)
+
+
+def averaged(network: Network, decay: float) -> AveragedModel:
+    """A copy of ``network`` that follows its weights and statistics slowly.
+
+    At first faster, so that it is not the fresh weights that it remembers.
+    """
+
+    def follow(average: Any, values: Any, count: Any) -> None:
+        slow = min(decay, (1 + int(count)) / (10 + int(count)))
+        get_ema_multi_avg_fn(slow)(average, values, count)
+
+    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
+
+
+def make_criterion(task: Task, settings: Train) -> Criterion:
+    """The loss that the recipe asks for, with class weights from the images to train on."""
+    weights = None
+    if settings.class_weights != "none":
+        counts = pixel_counts(task.train.split, task.num_classes)
+        found = class_weights(settings.class_weights, counts)
+        weights = torch.from_numpy(found).to(task.fabric.device)
+    return Mixed(settings.loss, weights)

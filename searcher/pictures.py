@@ -11,6 +11,7 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import MaxNLocator
 
 from files import replacing
+from models.families import pyramid
 from models.families.trellis import LEVELS, layer, level
 from models.genotype import Edge, Genotype
 
@@ -20,6 +21,7 @@ COLOURS = {
     "max": "#f7d070",
     "avg": "#f9e3a2",
     "sep": "#9fd8cb",
+    "conv": "#c3dafe",
     "dil": "#a3bffa",
     "atrous": "#a3bffa",
 }
@@ -32,7 +34,13 @@ Point = tuple[float, float]
 
 
 def draw_architecture(genotype: Genotype, path: Path) -> None:
-    """One panel for each cell of a genotype, and one for its way through the trellis."""
+    """One panel for each cell of a genotype, and one for its way through the trellis.
+
+    Of a pyramid, the stages from the finest to the coarsest.
+    """
+    if "stages" in genotype.graphs:
+        draw_stages(genotype.graphs["stages"], path)
+        return
     names = sorted(genotype.graphs, key=lambda name: name == "path")
     heights = [2.2 if name == "path" else 1 + panel_height(genotype, name) for name in names]
     widest = max(len({e.dst for e in genotype.graphs[name]}) for name in names if name != "path")
@@ -72,6 +80,36 @@ def draw_cell(axes: Axes, edges: Sequence[Edge]) -> None:
         boxed(axes, place, labels.get(node, str(node)), "white", round_box=True)
     boxed(axes, right, "concat", "white")
     finish(axes, (-0.8, right[0] + 0.8), (-1.3 * len(inner) + 0.4, 1.0))
+
+
+def draw_stages(edges: Sequence[Edge], path: Path) -> None:
+    """A row for each stage: its nodes from left to right, the ops between them on the arrows."""
+    rows = range(1 + max((pyramid.stage(edge.src) for edge in edges), default=0))
+    longest = max((edge.dst % pyramid.NODES for edge in edges), default=0)
+    size = (INCHES * (STEP * longest + 4), 1.1 * len(rows) + 0.8)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
+    for row in rows:
+        own = [edge for edge in edges if pyramid.stage(edge.src) == row]
+        axes.text(-1, -1.6 * row, f"1/{2 ** (row + 1)}", ha="right", va="center", color=INK)
+        draw_stage(axes, own, -1.6 * row)
+    finish(axes, (-2.2, STEP * longest + 0.8), (-1.6 * rows[-1] - 0.9, 0.9))
+    axes.set_title("stages", loc="left", color=INK, fontweight="bold")
+    save(figure, path)
+
+
+def draw_stage(axes: Axes, edges: Sequence[Edge], y: float) -> None:
+    """Nodes on one line; parallel edges lie one above the other."""
+    for edge in edges:
+        pair = [other for other in edges if (other.src, other.dst) == (edge.src, edge.dst)]
+        rise = 0.7 * ((len(pair) - 1) / 2 - pair.index(edge)) + 0.7 * (edge.dst - edge.src - 1)
+        start, end = (STEP * (node % pyramid.NODES) for node in (edge.src, edge.dst))
+        box = ((start + end) / 2, y + rise)
+        arrow(axes, (start + 0.3, y), (box[0] - BOX, box[1]), FAINT)
+        arrow(axes, (box[0] + BOX, box[1]), (end - 0.3, y), INK)
+        boxed(axes, box, edge.op.replace("_", " "), colour_of(edge.op))
+    for node in {0, *(edge.dst % pyramid.NODES for edge in edges)}:
+        boxed(axes, (STEP * node, y), str(node), "white", round_box=True)
 
 
 def draw_path(axes: Axes, edges: Sequence[Edge]) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -11,21 +15,40 @@ from recipe import Compute, Recipe
 from searcher.data import Split
 from searcher.data.augment import Augmented, Resized
 from searcher.data.batches import Batches, halves
+from searcher.data.frequencies import pixel_counts, repeats
 from searcher.task import Task
+
+PRECISIONS: Mapping[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
 
 
 def fabric_for(compute: Compute) -> Fabric:
-    """The device and precision that a recipe asks for; ``ValueError`` where there is none."""
+    """The device and precision that a recipe asks for; ``ValueError`` where there is none.
+
+    Started by ``torchrun`` it is one of its processes, which train one network together.
+    """
     if compute.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("compute.device is cuda, but torch finds no GPU: set it to cpu or auto")
     if compute.threads:
         torch.set_num_threads(compute.threads)
     keep_memory()
     accelerator = "cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu"
-    mixed = compute.precision == "bf16"
-    return Fabric(
-        accelerator=accelerator, devices=1, precision="bf16-mixed" if mixed else "32-true"
+    if compute.precision == "fp16" and accelerator == "cpu":
+        raise ValueError("compute.precision is fp16, which needs a GPU: set it to bf16 or fp32")
+    local, ranks = (int(os.environ.get(n, 1)) for n in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
+    fabric = Fabric(
+        accelerator=accelerator,
+        strategy="ddp" if ranks > 1 else "auto",
+        devices=local,
+        num_nodes=ranks // local,
+        precision=PRECISIONS[compute.precision],
     )
+    if ranks > 1:
+        fabric.launch()
+    return fabric
 
 
 def search_task(recipe: Recipe, num_classes: int, train: Split, val: Split) -> Task:
@@ -35,11 +58,13 @@ def search_task(recipe: Recipe, num_classes: int, train: Split, val: Split) -> T
     look = Augmented(size, settings.crop or size, scale=(1.0, 1.5), colour=0.2)
     weights, arch = halves(train, recipe.seed)
     workers = recipe.data.workers
+    fabric = fabric_for(recipe.compute)
+    batch = settings.batch * fabric.world_size
     return Task(
         num_classes,
-        fabric_for(recipe.compute),
-        train=Batches(weights, look, settings.batch, recipe.seed, workers=workers),
-        arch=Batches(arch, look, settings.batch, recipe.seed + 1, workers=workers),
+        fabric,
+        train=Batches(weights, look, batch, recipe.seed, workers=workers),
+        arch=Batches(arch, look, batch, recipe.seed + 1, workers=workers),
         val=Batches(val, Resized(size), settings.batch, 0, shuffle=False),
     )
 
@@ -48,11 +73,18 @@ def train_task(recipe: Recipe, num_classes: int, train: Split, val: Split) -> Ta
     """All of ``train`` for the weights."""
     settings = recipe.train
     size = recipe.data.size
-    look = Augmented(size, settings.crop or size, settings.scale, settings.colour)
+    crop = settings.crop or size
+    look = Augmented(size, crop, settings.scale, settings.colour, settings.erase)
+    if settings.rare:
+        train = replace(
+            train, often=repeats(pixel_counts(train, num_classes), settings.rare).tolist()
+        )
+    fabric = fabric_for(recipe.compute)
+    batch = settings.batch * fabric.world_size
     return Task(
         num_classes,
-        fabric_for(recipe.compute),
-        train=Batches(train, look, settings.batch, recipe.seed, workers=recipe.data.workers),
+        fabric,
+        train=Batches(train, look, batch, recipe.seed, workers=recipe.data.workers),
         val=Batches(val, Resized(size), settings.batch, 0, shuffle=False),
     )
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pace import never
-from searcher.data import IGNORE
+from searcher import ranks
 from searcher.data.batches import Batch, Batches
+from searcher.losses import Criterion, cross_entropy
 from searcher.metrics import Confusion
 
 
@@ -33,8 +33,12 @@ class Task:
     """Called for every batch to train on that was drawn."""
 
     def ready(self, batches: Batches, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch from ``start`` on, on the task's device."""
-        for pixels, labels in batches(epoch, start):
+        """The batches of one epoch from ``start`` on, on the task's device.
+
+        Of several processes each has its part of every batch.
+        """
+        rank, count = self.fabric.global_rank, self.fabric.world_size
+        for pixels, labels in batches(epoch, start, rank, count):
             if batches is self.train:
                 self.tick()
             yield self.fabric.to_device(pixels), self.fabric.to_device(labels)
@@ -51,21 +55,12 @@ class Task:
         with self.fabric.autocast():
             return network(pixels).float()
 
-    def loss(self, network: nn.Module, batch: Batch) -> Tensor:
-        """Mean cross-entropy over the labelled pixels; ``ValueError`` where it is not finite.
-
-        Zero for a batch without any: a window can fall where nothing is labelled.
-        """
+    def loss(
+        self, network: nn.Module, batch: Batch, criterion: Criterion = cross_entropy
+    ) -> Tensor:
+        """What ``criterion`` says about a batch; ``ValueError`` where it is not finite."""
         pixels, labels = batch
-        logits = self.logits(network, pixels)
-        total = F.cross_entropy(logits, labels, ignore_index=IGNORE, reduction="sum")
-        loss = total / (labels != IGNORE).sum().clamp(min=1)
-        if not math.isfinite(loss.item()):
-            raise ValueError(
-                "the loss is no longer a number: lower the learning rate and choose another "
-                "folder with --set out=DIR"
-            )
-        return loss
+        return finite(criterion(self.logits(network, pixels), labels))
 
     @torch.no_grad()
     def score(self, network: nn.Module, between: Callable[[], None] = never) -> Confusion:
@@ -75,4 +70,15 @@ class Task:
         for pixels, labels in self.ready(self.val, 0):
             confusion.add(self.logits(network, pixels).argmax(1), labels)
             between()
+        confusion.table = ranks.total(confusion.table.to(self.fabric.device)).cpu()
         return confusion
+
+
+def finite(loss: Tensor) -> Tensor:
+    """The loss; ``ValueError`` where it is no number."""
+    if not math.isfinite(loss.item()):
+        raise ValueError(
+            "the loss is no longer a number: lower the learning rate and choose another "
+            "folder with --set out=DIR"
+        )
+    return loss

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,8 @@ class Training:
         """Scores on the validation split, every few epochs and after the last."""
         if epoch % self.settings.validate_every and epoch != self.settings.epochs:
             return {}
-        confusion = self.task.score(self.learner.network, between)
+        confusion = self.task.score(self.learner.candidate, between)
+        self.learner.consider(confusion.miou)
         return {"miou": confusion.miou, "pixel_accuracy": confusion.pixel_accuracy}
 
     def state_dict(self) -> dict[str, Any]:
@@ -75,6 +76,14 @@ class Training:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.learner.load_state_dict(state["learner"])
         self.log, self.losses = list(state["log"]), list(state["losses"])
+
+
+def kept(log: Sequence[Mapping[str, float]], keep: str) -> Mapping[str, float]:
+    """The line of a log that speaks of the network that ships: see ``Learner.consider``."""
+    validated = [line for line in log if "miou" in line]
+    if keep == "last":
+        return validated[-1]
+    return max(validated, key=lambda line: -1 if math.isnan(line["miou"]) else line["miou"])
 
 
 def fit(
@@ -87,7 +96,7 @@ def fit(
     key: Mapping[str, Any],
     pace: Pace | None = None,
 ) -> Network:
-    """Train ``network`` and leave it, with its log, in ``folder``.
+    """Train ``network`` and leave it, as it was validated best, with its log in ``folder``.
 
     A job that was killed goes on from the batch after its last checkpoint.  ``key`` is what the
     result depends on: ``ValueError`` where the state in ``folder`` was made with another one.
@@ -98,13 +107,17 @@ def fit(
     state = job.resume()
     if state is not None:
         training.load_state_dict(state)
+    writes = task.fabric.is_global_zero
     with job.running():
         while len(training.log) < settings.epochs:
-            line = training.epoch(lambda: job.between(training.state_dict))
+            line = training.epoch((lambda: job.between(training.state_dict)) if writes else never)
             report(len(training.log), line)
-            job.save(training.state_dict(), training.best)
-            write_log(folder / METRICS, training.log)
+            if writes:
+                job.save(training.state_dict(), training.best)
+                write_log(folder / METRICS, training.log)
             job.pace.heed()
-    write_log(folder / METRICS, training.log)
-    weights.save(network, folder)
-    return network.eval()
+    chosen = training.learner.chosen()
+    if writes:
+        write_log(folder / METRICS, training.log)
+        weights.save(chosen, folder)
+    return chosen

@@ -142,11 +142,11 @@ def test_damaged_states_are_said_and_where_all_are_nothing_is_overwritten(
     (search / "stage.json").unlink()
     for state in search.glob("*.pt"):
         state.write_bytes(b"torn")
-    before = {file.name: file.read_bytes() for file in search.iterdir()}
+    before = {file: file.read_bytes() for file in search.iterdir() if file.is_file()}
     code, _, said = segnas_once("search", path)
     assert code == 2
     assert "nor can state.1.pt, nor can best.pt: delete" in said
-    assert {file.name: file.read_bytes() for file in search.iterdir()} == before
+    assert {file: file.read_bytes() for file in search.iterdir() if file.is_file()} == before
 
 
 def test_a_second_run_is_told_before_anything_heavy_is_imported(data: Path, tmp_path: Path) -> None:

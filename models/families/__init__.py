@@ -1,7 +1,8 @@
 """Network families: how a genotype's graphs are laid out into a body.
 
 A family is a function ``(genotype, num_classes, place) -> body`` and the body maps normalised
-images [B, 3, H, W] to logits [B, K, h, w] at a stride of its own.
+images [B, 3, H, W] to logits [B, K, h, w] at a stride of its own.  Its ``middle``, where it has
+one, is the part whose output [B, C, h, w] an auxiliary head reads in training.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from torch import nn
 
 from models.cell import Place
 from models.families.cell_stack import CellStack
+from models.families.pyramid import Pyramid
 from models.families.trellis import Trellis
 from models.genotype import Genotype
 
@@ -25,4 +27,8 @@ class Family(Protocol):
     def __call__(self, genotype: Genotype, num_classes: int, place: Place) -> nn.Module: ...
 
 
-FAMILIES: dict[str, Family] = {"cell_stack": CellStack, "trellis": Trellis}
+FAMILIES: dict[str, Family] = {
+    "cell_stack": CellStack,
+    "trellis": Trellis,
+    "pyramid": Pyramid,
+}

@@ -65,6 +65,11 @@ class CellStack(nn.Module):
         last = [layer - 1 for layer in self.reductions if layer > 0]
         return [*last, len(self.cells) - 1]
 
+    @property
+    def middle(self) -> nn.Module:
+        """Where an auxiliary head reads: the second reduction (DARTS)."""
+        return self.cells[self.reductions[-1]]
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
         before = self.stem[0](x)

@@ -83,6 +83,12 @@ class Trellis(nn.Module):
         )
         self.head = make_head({n: out[n] for n in [0, *nodes]}, genotype, num_classes)
 
+    @property
+    def middle(self) -> nn.Module:
+        """Where an auxiliary head reads: the first cell of the layer in the middle."""
+        nodes = sorted(self.before)
+        return self.cells[str(nodes[len(nodes) // 2])]
+
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
         half = self.stem[0](x)

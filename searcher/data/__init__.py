@@ -31,6 +31,8 @@ class Split:
     """Changes when the files behind the split do."""
     check: Callable[[str], None] | None = None
     """Raises what the headers of one sample show to be wrong; None where only reading tells."""
+    often: Sequence[float] | None = None
+    """How often each sample is drawn, beside the others; None draws each once an epoch."""
 
     def __len__(self) -> int:
         return len(self.names)

@@ -11,6 +11,9 @@ from PIL import Image
 from images import resize, resize_labels
 from searcher.data import IGNORE, Sample
 
+GREY = 124
+"""What is painted where there is no image: about the mean of photographs."""
+
 
 @dataclass(frozen=True)
 class Resized:
@@ -38,6 +41,8 @@ class Augmented:
     crop: tuple[int, int]
     scale: tuple[float, float] = (0.75, 1.5)
     colour: float = 0.2
+    erase: float = 0.0
+    """The share of the examples in which a rectangle is painted grey and labelled ``IGNORE``."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """[H, W] -> [*crop]; the class of a whole image stays what it is."""
@@ -47,6 +52,8 @@ class Augmented:
         labels = look(sample.labels, box, self.crop) if sample.labels.ndim else sample.labels
         if rng.random() < 0.5:
             pixels, labels = pixels[:, ::-1], labels[:, ::-1] if labels.ndim else labels
+        if self.erase and rng.random() < self.erase:
+            return erased(Sample(pixels, labels), rng)
         return Sample(pixels.copy(), labels.copy())
 
     def window(
@@ -71,7 +78,7 @@ def look(
     method = Image.Resampling.BILINEAR if colour else Image.Resampling.NEAREST
     left, upper, right, lower = target
     part = Image.fromarray(array).resize((right - left, lower - upper), method, box=inside)
-    out = np.full((*size, *array.shape[2:]), 124 if colour else IGNORE, np.uint8)
+    out = np.full((*size, *array.shape[2:]), GREY if colour else IGNORE, np.uint8)
     out[upper:lower, left:right] = np.asarray(part)
     return out
 
@@ -102,3 +109,18 @@ def jitter(pixels: NDArray[np.uint8], amount: float, rng: np.random.Generator) -
     x = grey[..., None] + saturation * (x - grey[..., None])
     x = (grey.mean() + contrast * (x - grey.mean())) * brightness
     return x.clip(0, 255).round().astype(np.uint8)
+
+
+def erased(sample: Sample, rng: np.random.Generator) -> Sample:
+    """Without a rectangle of 2 to 33 % of the image (Zhong et al., Random Erasing, section 3.2)."""
+    height, width = sample.pixels.shape[:2]
+    area = rng.uniform(0.02, 0.33) * height * width
+    aspect = float(np.exp(rng.uniform(np.log(0.3), np.log(1 / 0.3))))
+    h = min(height, max(1, round((area * aspect) ** 0.5)))
+    w = min(width, max(1, round((area / aspect) ** 0.5)))
+    top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+    pixels, labels = sample.pixels.copy(), sample.labels.copy()
+    pixels[top : top + h, left : left + w] = GREY
+    if labels.ndim:
+        labels[top : top + h, left : left + w] = IGNORE
+    return Sample(pixels, labels)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -48,26 +49,50 @@ class Batches:
         count, rest = divmod(len(self.split), self.batch)
         return count + (rest > 0 and (not self.shuffle or count == 0))
 
-    def __call__(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+    def __call__(
+        self, epoch: int, start: int = 0, rank: int = 0, ranks: int = 1
+    ) -> Iterator[Batch]:
         """The batches of one epoch from ``start`` on; those before it are not read.
 
-        A shuffled epoch drops what does not fill a batch.  No random state is drawn from.
+        A shuffled epoch drops what does not fill a batch.  Of ``ranks`` processes each prepares
+        its part of every batch.  No random state is drawn from.
         """
-        order = np.arange(len(self.split))
-        if self.shuffle:
-            np.random.default_rng((self.seed, epoch)).shuffle(order)
+        order = self.order(epoch)
         examples = Examples(self, epoch)
         turns = range(start, len(self))
         rows = [order[i * self.batch : (i + 1) * self.batch].tolist() for i in turns]
         loader = DataLoader(
             examples,
-            batch_sampler=rows,
+            batch_sampler=[part for row in rows if (part := row[rank::ranks])],
             num_workers=self.workers,
             worker_init_fn=heed_nobody,
             generator=torch.Generator(),
         )
         for pixels, labels in loader:
             yield pixels.permute(0, 3, 1, 2).float(), labels.long()
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """What is drawn in one epoch: ``turn * len(split) + index`` of each sample."""
+        order = np.arange(len(self.split))
+        if self.shuffle:
+            rng = np.random.default_rng((self.seed, epoch))
+            if self.split.often is not None:
+                order = drawn(np.asarray(self.split.often, np.float64), rng)
+            rng.shuffle(order)
+        return order
+
+
+def drawn(often: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """As many draws as there are samples, each drawn as often as it should be, or once more.
+
+    A comb of even teeth over the sum of ``often``; the turn of a repeated draw is counted.
+    """
+    count = len(often)
+    reach = often.cumsum()
+    teeth = (rng.random() + np.arange(count)) / count * reach[-1]
+    found = np.searchsorted(reach, teeth, side="right").clip(max=count - 1)
+    turn = np.arange(count) - np.searchsorted(found, found)
+    return turn * count + found
 
 
 @dataclass(frozen=True)
@@ -77,8 +102,10 @@ class Examples(Dataset[tuple[Tensor, Tensor]]):
     batches: Batches
     epoch: int
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng((self.batches.seed, self.epoch, index))
+    def __getitem__(self, draw: int) -> tuple[Tensor, Tensor]:
+        turn, index = divmod(draw, len(self.batches.split))
+        seed = (self.batches.seed, self.epoch, index)
+        rng = np.random.default_rng((*seed, turn) if turn else seed)
         sample = self.batches.transform(self.batches.split[index], rng)
         return torch.from_numpy(sample.pixels), torch.from_numpy(sample.labels)
 
@@ -97,7 +124,9 @@ def halves(split: Split, seed: int) -> tuple[Split, Split]:
 
 def subset(split: Split, order: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Split:
     """Some samples of a split, in its own order."""
-    return replace(split, names=[split.names[i] for i in sorted(order.tolist())])
+    chosen = sorted(order.tolist())
+    often = None if split.often is None else [split.often[i] for i in chosen]
+    return replace(split, names=[split.names[i] for i in chosen], often=often)
 
 
 def kept(split: Split, limit: int = 2 << 30) -> Split:

@@ -14,6 +14,7 @@ from pace import never
 from recipe import Search
 from searcher.checkpoint import located
 from searcher.data.batches import Batch
+from searcher.ranks import share_gradients
 from searcher.strategies import Trial
 from searcher.supernet import Supernet
 from searcher.task import Task
@@ -87,6 +88,7 @@ class Bilevel:
         with located(self.epoch + 1, self.batch + 1, optimizer.param_groups[0]["lr"]):
             loss = self.task.loss(self.supernet, batch)
         loss.backward()
+        share_gradients(self.supernet)
         nn.utils.clip_grad_norm_(self.weights(), 5.0)
         optimizer.step()
 

@@ -17,7 +17,8 @@ from pace import Pace, Stop, StoppedError
 from recipe import Train
 from searcher import checkpoint
 from searcher.data.batches import Batch
-from searcher.learner import Learner, parameter_groups
+from searcher.learner import Learner
+from searcher.optimizers import parameter_groups
 from searcher.spaces.darts import Darts
 from searcher.task import Task
 from searcher.train import METRICS, Training, fit

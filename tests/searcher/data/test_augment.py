@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from searcher.data import IGNORE, Sample
-from searcher.data.augment import Augmented, Resized, jitter, look
+from searcher.data.augment import GREY, Augmented, Resized, erased, jitter, look
 
 SIDE = st.integers(2, 40)
 SIZE = st.tuples(SIDE, SIDE)
@@ -165,3 +165,29 @@ def test_grey_under_brightness_alone_stays_within_its_share() -> None:
     shades = {int(jitter(grey, 0.2, rng(i)).flat[0]) for i in range(300)}
     assert min(shades) in (80, 81)
     assert max(shades) in (119, 120)
+
+
+@given(size=SIZE, seed=SEED)
+def test_what_is_erased_is_no_class(size: tuple[int, int], seed: int) -> None:
+    before = sample(size, seed)
+    after = erased(before, rng(seed))
+    gone = after.labels == IGNORE
+    rows, columns = gone.any(1), gone.any(0)
+    assert gone.any()
+    assert np.array_equal(gone, rows[:, None] & columns), "it is a rectangle"
+    assert (after.pixels[gone] == GREY).all()
+    assert np.array_equal(after.pixels[~gone], before.pixels[~gone])
+    assert np.array_equal(after.labels[~gone], before.labels[~gone])
+
+
+def test_erasing_is_off_unless_asked_for() -> None:
+    before = sample((30, 40))
+    plain = Augmented((30, 40), (30, 40))
+    assert (
+        plain(before, rng(0)).pixels
+        == Augmented((30, 40), (30, 40), erase=1e-9)(before, rng(0)).pixels
+    ).all()
+    always = Augmented((30, 40), (30, 40), (1.0, 1.0), 0.0, 1.0)
+    assert (always(before, rng(0)).labels == IGNORE).any()
+    whole = always(Sample(before.pixels, np.array(3, np.uint8)), rng(0))
+    assert whole.labels == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import chain, pairwise
 
 import numpy as np
@@ -216,3 +217,37 @@ def test_kept_images_are_read_once_and_the_others_again(limit: int) -> None:
     fits = min(limit // 4, 3)
     assert [reads[name] for name in split.names] == [1] * fits + [2] * (3 - fits)
     assert split.fingerprint == "print"
+
+
+def test_two_ranks_see_together_what_one_sees() -> None:
+    batches = Batches(numbered(11), as_it_is, 4, seed=1)
+    halves_of = [list(batches(2, 0, rank, 2)) for rank in (0, 1)]
+    for (_, one), (_, other), (_, whole) in zip(*halves_of, batches(2), strict=True):
+        assert len(one) == len(other) == 2
+        assert sorted([*one.flatten(), *other.flatten()]) == sorted(whole.flatten())
+
+
+@given(often=st.lists(st.floats(0.1, 9), min_size=2, max_size=30), seed=st.integers(0, 99))
+def test_samples_are_drawn_as_often_as_they_should(often: list[float], seed: int) -> None:
+    split = replace(numbered(len(often)), often=often)
+    batches = Batches(split, as_it_is, len(often), seed)
+    found = Counter(int(draw) % len(often) for draw in batches.order(3))
+    for index, weight in enumerate(often):
+        assert abs(found[index] - weight / sum(often) * len(often)) < 1.0001
+    assert np.array_equal(batches.order(3), batches.order(3))
+    assert len(set(batches.order(3).tolist())) == len(often), "a repeated draw looks different"
+
+
+def test_a_half_of_a_split_keeps_how_often_each_is_drawn() -> None:
+    split = replace(numbered(6), often=[float(i) for i in range(6)])
+    for half in halves(split, 0):
+        assert half.often == [float(name) for name in half.names]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_do_not_draw_from_the_random_state_of_torch(
+    stripes: MakeSplit, workers: int
+) -> None:
+    before = torch.get_rng_state()
+    list(augmented(stripes(4), workers=workers)(0))
+    assert torch.equal(torch.get_rng_state(), before)

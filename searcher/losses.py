@@ -1,0 +1,128 @@
+"""Losses over logits and labels, all of which leave out what is labelled 255, and their sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from recipe import Loss
+from searcher import ranks
+from searcher.data import IGNORE
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
+"""Logits [B, K, H, W] (or [B, K]) and labels [B, H, W] (or [B]) -> a scalar."""
+
+SURE = 0.7
+"""OHEM: a pixel whose class is given this probability is easy."""
+
+LEAST = 1 / 16
+"""OHEM: the share of the labelled pixels that count at least."""
+
+
+def cross_entropy(
+    logits: Tensor, labels: Tensor, weights: Tensor | None = None, smoothing: float = 0.0
+) -> Tensor:
+    """Mean over the labelled pixels, each counted as its class weighs (``weights`` [K]).
+
+    Zero where nothing is labelled: a window can fall where nothing is.  ``smoothing`` is the
+    share of the target that all classes divide evenly.
+    """
+    total = F.cross_entropy(
+        logits, labels, weights, ignore_index=IGNORE, reduction="sum", label_smoothing=smoothing
+    )
+    return total / mass(labels, weights)
+
+
+def mass(labels: Tensor, weights: Tensor | None) -> Tensor:
+    """What all labelled pixels weigh together; never 0.
+
+    Where several processes train, the mean of what theirs weigh: with it, the mean of their
+    gradients is the gradient of one batch that is all of theirs.
+    """
+    labelled = labels != IGNORE
+    if weights is None:
+        return ranks.mean(labelled.sum()).clamp(min=1)
+    found = ranks.mean(weights[labels.where(labelled, 0)].where(labelled, 0).sum())
+    return found.clamp(min=torch.finfo(found.dtype).tiny)
+
+
+def ohem(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy over the hard pixels alone: mean over them, each counted as its class weighs.
+
+    Hard is a labelled pixel whose class has a probability below 0.7; where these are fewer than a
+    sixteenth of the labelled pixels, those of the least probability (BiSeNet, section 3.3).
+    """
+    chances = logits.detach().softmax(1).gather(1, labels.where(labels != IGNORE, 0)[:, None])
+    chances = chances[:, 0].masked_fill(labels == IGNORE, torch.inf)
+    count = int((labels != IGNORE).sum())
+    if count == 0:
+        return cross_entropy(logits, labels)
+    least = chances.flatten().kthvalue(max(1, round(LEAST * count))).values
+    hard = (chances < SURE) | (chances <= least)
+    return cross_entropy(logits, labels.where(hard, IGNORE), weights)
+
+
+def dice(logits: Tensor, labels: Tensor) -> Tensor:
+    """1 - the mean over the classes that are shown of 2 |P T| / (|P| + |T|), P probabilities.
+
+    Over the labelled pixels of the whole batch; squares in the denominator (V-Net, section 3).
+    """
+    chances, shown = labelled_chances(logits, labels)
+    truth = F.one_hot(shown, logits.shape[1]).to(chances.dtype)
+    overlap, size = (chances * truth).sum(0), (chances**2).sum(0) + truth.sum(0)
+    present = truth.sum(0) > 0
+    scores = (2 * overlap / size.clamp(min=1e-6))[present]
+    return 1 - scores.mean() if len(scores) else logits.sum() * 0
+
+
+def lovasz(logits: Tensor, labels: Tensor) -> Tensor:
+    """Lovasz-softmax: the mean over the classes that are shown of 1 - IoU, extended to chances.
+
+    Over the labelled pixels of the whole batch (Berman et al., CVPR 2018, equation 9).
+    """
+    chances, shown = labelled_chances(logits, labels)
+    losses = []
+    for k in shown.unique().tolist():
+        truth = (shown == k).to(chances.dtype)
+        errors, order = (truth - chances[:, k]).abs().sort(descending=True)
+        losses.append(errors @ jaccard_steps(truth[order]))
+    return torch.stack(losses).mean() if losses else logits.sum() * 0
+
+
+def jaccard_steps(truth: Tensor) -> Tensor:
+    """[N] of 0 and 1 -> [N]: by how much 1 - IoU grows with each pixel that is got wrong."""
+    missed = truth.sum() - truth.cumsum(0)
+    covered = truth.sum() + (1 - truth).cumsum(0)
+    lost = 1 - missed / covered
+    return torch.cat([lost[:1], lost.diff()])
+
+
+def labelled_chances(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The labelled pixels of a batch: probabilities [N, K] and classes [N]."""
+    labelled = labels != IGNORE
+    return logits.softmax(1).movedim(1, -1)[labelled], labels[labelled]
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """The sum of losses that a recipe asks for, ``weights`` [K] for those that go by pixels."""
+
+    settings: Loss
+    weights: Tensor | None = None
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """[B, K, H, W] and [B, H, W] -> a scalar."""
+        asked = self.settings
+        smoothing = asked.label_smoothing
+        parts: list[tuple[float, Criterion]] = [
+            (asked.ce, lambda x, y: cross_entropy(x, y, self.weights, smoothing)),
+            (asked.ohem, lambda x, y: ohem(x, y, self.weights)),
+            (asked.dice, dice),
+            (asked.lovasz, lovasz),
+        ]
+        terms = [weight * loss(logits, labels) for weight, loss in parts if weight]
+        return sum(terms[1:], terms[0])
