@@ -266,7 +266,7 @@ def load_recipe(source: Path, overrides: list[str] | None) -> Recipe:
 
     changes = list(overrides or [])
     if source.is_dir():
-        return Recipe.load(source / "recipe.yaml", [*changes, f"out={json.dumps(str(source))}"])
+        return Recipe.load(source / "recipe.yaml", [f"out={json.dumps(str(source))}", *changes])
     return Recipe.load(source, changes)
 
 

@@ -15,8 +15,15 @@ import segnas
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+
+
+def logical(block: str) -> list[str]:
+    """The lines of a block, continued ones joined."""
+    return block.replace("\\\n", " ").splitlines()
+
+
 BLOCKS = re.findall(r"```(?:bash|sh)\n(.*?)```", README, re.S)
-LINES = [line.split("  #")[0].strip() for block in BLOCKS for line in block.splitlines()]
+LINES = [line.split("  #")[0].strip() for block in BLOCKS for line in logical(block)]
 COMMANDS = [line for line in LINES if re.match(r"(\.venv/bin/)?segnas ", line)]
 QUICK = ("show", "systems", "doctor", "--help")
 
