@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from models.genotype import Edge, Genotype
 from models.network import Network, build
@@ -76,5 +76,13 @@ def work(folder: Path, batch: int) -> None:
     torch.save({**found, "supernet": chosen}, folder / f"rank{rank}.pt")
 
 
+def leave_together() -> None:
+    """End the group before the process: gloo's threads abort an interpreter that goes first."""
+    if distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
 if __name__ == "__main__":
     work(Path(sys.argv[1]), int(sys.argv[2]))
+    leave_together()
