@@ -31,6 +31,11 @@ class Watch(Protocol):
         """One epoch is done, counted from 1."""
 
 
+def quieten(follows: bool) -> None:
+    """Leave the talking to another process, if this one only follows it; complaints are heard."""
+    out.quiet = err.quiet = follows
+
+
 @contextmanager
 def watching(job: str, epochs: int, ticks: int) -> Iterator[Watch]:
     """A bar on a terminal, plain lines elsewhere, for ``epochs`` of ``ticks`` batches each."""
@@ -128,7 +133,8 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """The one sentence of an error."""
-    err.print(f"segnas: {text}", soft_wrap=True, markup=False)
+    heard = Console(stderr=True, highlight=False) if err.quiet else err
+    heard.print(f"segnas: {text}", soft_wrap=True, markup=False)
 
 
 def program() -> str:

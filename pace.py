@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def leads() -> bool:
+    """Whether this process leads: of those that torchrun started, the first alone writes."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 class StoppedError(BaseException):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from files import sha256, write_text
+from pace import leads
 from recipe import differences
 
 LOCK = ".lock"
@@ -25,8 +26,12 @@ def owned(folder: Path) -> Iterator[None]:
     """Hold ``folder`` for this process; ``ValueError`` names the process that holds it.
 
     The lock is the operating system's: it goes with the process, however that ends.  Workers
-    that were forked let go of it at once, since they outlive a killed process by seconds.
+    that were forked let go of it at once, since they outlive a killed process by seconds.  Of the
+    processes that torchrun started the first holds it for all.
     """
+    if not leads():
+        yield
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / LOCK).open("a+")

@@ -17,7 +17,7 @@ import typer
 
 import console
 from console import following, say
-from pace import Stop, StoppedError, heeding
+from pace import Stop, StoppedError, heeding, leads
 
 if TYPE_CHECKING:
     from recipe import Recipe
@@ -248,16 +248,23 @@ def doctor(json_: Json = None) -> None:
 
 @contextmanager
 def begin(source: Path, overrides: list[str] | None) -> Iterator[Build]:
-    """The build of a recipe, its run's folder held until the block ends or a signal ends it."""
+    """The build of a recipe, its run's folder held until the block ends or a signal ends it.
+
+    Of the processes that torchrun started the first one stops and speaks for all.
+    """
     stop = Stop()
     with heeding(stop):
         recipe = load_recipe(source, overrides)
         from runs import owned
 
         with owned(recipe.out):
+            from searcher.ranks import together
             from stages import Build
 
-            yield Build(recipe, overrides or [], stop)
+            console.quieten(not leads())
+            stop.patient = not leads()
+            with together(recipe.compute.device):
+                yield Build(recipe, overrides or [], stop if leads() else Stop())
 
 
 def load_recipe(source: Path, overrides: list[str] | None) -> Recipe:

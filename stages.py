@@ -28,7 +28,7 @@ from images import encode_png
 from models import weights
 from models.genotype import Genotype
 from models.network import build
-from pace import Pace, Stop
+from pace import Pace, Stop, leads
 from recipe import Recipe
 from runs import Stage
 from searcher import checkpoint, pictures
@@ -37,6 +37,7 @@ from searcher.data.augment import Resized
 from searcher.data.batches import kept
 from searcher.data.catalogue import open_segmentation
 from searcher.prepare import search_task, train_task
+from searcher.ranks import decided, meet, several
 from searcher.search import GENOTYPE, TRIALS, search
 from searcher.spaces import read_by
 from searcher.systems import SYSTEMS
@@ -93,11 +94,12 @@ class Build:
         """Find a genotype, or take the one that the recipe names."""
         stage = Stage(self.run / "search", self.inputs("search"))
         stage.refuse_changes()
-        if stage.done:
+        if decided(stage.done):
             return False
         self.record()
         if self.recipe.search.genotype:
             self.take(self.recipe.search.genotype, stage)
+            meet()
             return True
         torch.manual_seed(self.recipe.seed)
         settings = self.recipe.search
@@ -116,10 +118,12 @@ class Build:
                     key=stage.key,
                     pace=self.pace,
                 )
-        pictures.draw_architecture(trial.genotype, stage.folder / ARCHITECTURE)
-        trials = checkpoint.read_log(stage.folder / TRIALS)
-        pictures.draw_history(trials, stage.folder / HISTORY)
-        stage.finish(GENOTYPE, TRIALS, ARCHITECTURE, HISTORY)
+        if leads():
+            pictures.draw_architecture(trial.genotype, stage.folder / ARCHITECTURE)
+            trials = checkpoint.read_log(stage.folder / TRIALS)
+            pictures.draw_history(trials, stage.folder / HISTORY)
+            stage.finish(GENOTYPE, TRIALS, ARCHITECTURE, HISTORY)
+        meet()
         return True
 
     def take(self, path: Path, stage: Stage) -> None:
@@ -129,9 +133,10 @@ class Build:
             build(genotype, len(self.data.classes))
         except ValueError as error:
             raise ValueError(f"{path} does not describe a network: {error}") from None
-        genotype.save(stage.folder / GENOTYPE)
-        pictures.draw_architecture(genotype, stage.folder / ARCHITECTURE)
-        stage.finish(GENOTYPE, ARCHITECTURE)
+        if leads():
+            genotype.save(stage.folder / GENOTYPE)
+            pictures.draw_architecture(genotype, stage.folder / ARCHITECTURE)
+            stage.finish(GENOTYPE, ARCHITECTURE)
 
     def train(self) -> bool:
         """Train the network of the genotype from scratch."""
@@ -142,7 +147,7 @@ class Build:
             inputs["teacher"] = sha256(teacher) if teacher.is_file() else None
         stage = Stage(self.run / "train", inputs)
         stage.refuse_changes()
-        if stage.done:
+        if decided(stage.done):
             return False
         self.record()
         torch.manual_seed(self.recipe.seed)
@@ -162,19 +167,23 @@ class Build:
                     key=stage.key,
                     pace=self.pace,
                 )
-        log = checkpoint.read_log(stage.folder / METRICS)
-        pictures.draw_history(log, stage.folder / HISTORY)
-        stage.finish(weights.NETWORK, weights.WEIGHTS, METRICS, HISTORY)
+        if leads():
+            log = checkpoint.read_log(stage.folder / METRICS)
+            pictures.draw_history(log, stage.folder / HISTORY)
+            stage.finish(weights.NETWORK, weights.WEIGHTS, METRICS, HISTORY)
+        meet()
         return True
 
     def tracker(self, folder: Path, network: nn.Module | None, task: Task) -> Tracker | None:
         """What writes the events of a stage, if the recipe wants them."""
-        if not self.recipe.track.tensorboard:
+        if not self.recipe.track.tensorboard or not leads():
             return None
         return Tracker(folder / EVENTS, network, task, self.data.palette)
 
     def export(self) -> bool:
         """Write the bundle, every file of which has passed the gate."""
+        if several():
+            raise ValueError(f"one process is enough from here: 'segnas build {self.run}' goes on")
         folder = self.run / "train"
         network = weights.load(folder)
         if not Stage(folder, {}).whole:
@@ -289,6 +298,8 @@ class Build:
 
     def record(self) -> None:
         """Keep the recipe, every default filled in, with the run."""
+        if not leads():
+            return
         changed = "".join(f"#   --set {override}\n" for override in self.overrides)
         header = f"# What this run was made with.\n{changed}"
         write_text(self.run / RECIPE, header + self.recipe.to_yaml())

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from files import pour, replacing, room_for, sweep, sync, write_bytes, write_text
-from pace import Pace, unheard
+from pace import Pace, leads, unheard
 from recipe import differences
+from searcher.ranks import meet
 
 STATE, BEFORE, BEST = "state.pt", "state.1.pt", "best.pt"
 STATES = (STATE, BEFORE, BEST)
@@ -38,22 +39,29 @@ class DivergedError(ValueError):
 class Job:
     """A long job in its folder: what was saved of it, and when it saves again.
 
-    ``key`` is what the job's result depends on.
+    ``key`` is what the job's result depends on.  Of several processes the first alone writes.
     """
 
     def __init__(self, folder: Path, key: Mapping[str, Any], pace: Pace | None = None) -> None:
         self.folder, self.key, self.pace = folder, key, pace or Pace()
         self.start, self.seconds = self.pace.clock(), 0.0
+        self.writes = leads()
 
     def resume(self) -> dict[str, Any] | None:
-        """The state to go on from, or None."""
+        """The state to go on from, or None: for all processes the same, damage being set aside."""
+        if not self.writes:
+            meet()
         state = resume(self.folder, self.key, self.pace.note)
+        if self.writes:
+            meet()
         if state is not None:
             self.seconds = state.pop("seconds")
         return state
 
     def save(self, state: Mapping[str, Any], best: bool = False) -> None:
         """Save the state, and the seconds that all runs together have spent."""
+        if not self.writes:
+            return
         now = self.pace.clock()
         self.seconds, self.start = self.seconds + now - self.start, now
         save(self.folder, {**state, "seconds": self.seconds}, self.key, best)
@@ -61,9 +69,14 @@ class Job:
 
     def between(self, state: Callable[[], Mapping[str, Any]]) -> None:
         """Save if it is time; ``StoppedError`` where the job was asked to stop."""
-        if self.pace.due:
+        if self.writes and self.pace.due:
             self.save(state())
             self.pace.heed()
+
+    def log(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Write the log called ``name`` beside the state."""
+        if self.writes:
+            write_log(self.folder / name, lines)
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -71,11 +71,15 @@ def dice(logits: Tensor, labels: Tensor) -> Tensor:
 
     Over the labelled pixels of the whole batch; squares in the denominator (V-Net, section 3).
     """
-    chances, shown = labelled_chances(logits, labels)
-    truth = F.one_hot(shown, logits.shape[1]).to(chances.dtype)
-    overlap, size = (chances * truth).sum(0), (chances**2).sum(0) + truth.sum(0)
-    present = truth.sum(0) > 0
-    scores = (2 * overlap / size.clamp(min=1e-6))[present]
+    labelled = (labels != IGNORE).unsqueeze(1)
+    classes = labels.unsqueeze(1).where(labelled, 0)
+    chances = logits.softmax(1) * labelled
+    right = chances.gather(1, classes)
+    none = right.new_zeros(logits.shape[1])
+    overlap = none.index_add(0, classes.flatten(), right.flatten())
+    truth = none.index_add(0, classes.flatten(), labelled.flatten().to(none.dtype))
+    size = chances.square().transpose(0, 1).flatten(1).sum(1) + truth
+    scores = (2 * overlap / size.clamp(min=1e-6))[truth > 0]
     return 1 - scores.mean() if len(scores) else logits.sum() * 0
 
 

@@ -1,14 +1,66 @@
-"""Several processes that train one network: what they must add up between them."""
+"""Several processes that train one network: what they add up between them, and who waits for whom.
+
+``torchrun`` starts them.  The first one leads (``pace.leads``): it alone writes.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 
 def several() -> bool:
-    """Whether this process is one of several: see ``prepare.fabric_for``."""
+    """Whether this process is one of several."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+@contextmanager
+def together(device: str) -> Iterator[None]:
+    """In this block the processes that torchrun started, if it did, are one group.
+
+    They leave it together: gloo's threads abort an interpreter that ends before its group.
+    ``ValueError`` where one of them is gone, which each of the others notices by itself.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if on_gpu else "gloo")
+    try:
+        yield
+        meet()
+    except RuntimeError as error:
+        if not is_lost(error):
+            raise
+        raise ValueError(LOST) from error
+    finally:
+        dist.destroy_process_group()
+
+
+def is_lost(error: RuntimeError) -> bool:
+    """Whether an error says that another process of the group no longer answers."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error) or "NCCL" in str(error)
+
+
+def meet() -> None:
+    """Wait until every process is here."""
+    if several():
+        dist.barrier()
+
+
+def decided(value: bool) -> bool:
+    """What the first process says: the others may have looked a moment later."""
+    said = [value]
+    if several():
+        dist.broadcast_object_list(said)
+    return said[0]
 
 
 def total(value: Tensor) -> Tensor:
@@ -33,3 +85,9 @@ def share_gradients(module: nn.Module) -> None:
         for p in module.parameters():
             if p.grad is not None:
                 p.grad.copy_(mean(p.grad))
+
+
+LOST = (
+    "another process of this job is gone: start the same command again, it goes on from the last "
+    "state that was saved"
+)

@@ -8,7 +8,7 @@ from typing import Any
 
 from models.genotype import Genotype
 from pace import Pace
-from searcher.checkpoint import Job, is_best, write_log
+from searcher.checkpoint import Job, is_best
 from searcher.strategies import Strategy, Trial
 
 GENOTYPE = "genotype.json"
@@ -46,11 +46,12 @@ def search(
             trials.append(strategy.step(lambda: job.between(lambda: state_of(strategy, trials))))
             report(len(trials), {"miou": trials[-1].score})
             job.save(state_of(strategy, trials), is_best(trial.score for trial in trials))
-            write_trials(folder, trials)
+            job.log(TRIALS, log_lines(trials))
             job.pace.heed()
-    write_trials(folder, trials)
+    job.log(TRIALS, log_lines(trials))
     chosen = strategy.choose(trials)
-    chosen.genotype.save(folder / GENOTYPE)
+    if job.writes:
+        chosen.genotype.save(folder / GENOTYPE)
     return chosen
 
 
@@ -60,9 +61,9 @@ def state_of(strategy: Strategy, trials: Sequence[Trial]) -> dict[str, Any]:
     return {"trials": saved, "strategy": strategy.state_dict()}
 
 
-def write_trials(folder: Path, trials: Sequence[Trial]) -> None:
+def log_lines(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """A line a trial."""
-    write_log(folder / TRIALS, [log_line(i, trial) for i, trial in enumerate(trials)])
+    return [log_line(i, trial) for i, trial in enumerate(trials)]
 
 
 def log_line(step: int, trial: Trial) -> dict[str, Any]:

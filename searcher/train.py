@@ -11,7 +11,7 @@ from models import weights
 from models.network import Network
 from pace import Pace, never
 from recipe import Train
-from searcher.checkpoint import Job, is_best, located, write_log
+from searcher.checkpoint import Job, is_best, located
 from searcher.learner import Learner
 from searcher.task import Task
 
@@ -107,17 +107,15 @@ def fit(
     state = job.resume()
     if state is not None:
         training.load_state_dict(state)
-    writes = task.fabric.is_global_zero
     with job.running():
         while len(training.log) < settings.epochs:
-            line = training.epoch((lambda: job.between(training.state_dict)) if writes else never)
+            line = training.epoch(lambda: job.between(training.state_dict))
             report(len(training.log), line)
-            if writes:
-                job.save(training.state_dict(), training.best)
-                write_log(folder / METRICS, training.log)
+            job.save(training.state_dict(), training.best)
+            job.log(METRICS, training.log)
             job.pace.heed()
+    job.log(METRICS, training.log)
     chosen = training.learner.chosen()
-    if writes:
-        write_log(folder / METRICS, training.log)
+    if job.writes:
         weights.save(chosen, folder)
     return chosen

@@ -14,6 +14,9 @@ from searcher.data import IGNORE, Sample
 GREY = 124
 """What is painted where there is no image: about the mean of photographs."""
 
+LUMA = (0.299, 0.587, 0.114)
+"""How much red, green and blue weigh in a grey (ITU-R BT.601)."""
+
 
 @dataclass(frozen=True)
 class Resized:
@@ -103,12 +106,12 @@ def land(start: float, end: float, scale: float, length: int) -> tuple[int, int]
 
 def jitter(pixels: NDArray[np.uint8], amount: float, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Change saturation, contrast and brightness by factors within 1 +- ``amount``."""
-    saturation, contrast, brightness = rng.uniform(1 - amount, 1 + amount, 3).astype(np.float32)
-    x = pixels.astype(np.float32)
-    grey = x @ np.array([0.299, 0.587, 0.114], np.float32)
-    x = grey[..., None] + saturation * (x - grey[..., None])
-    x = (grey.mean() + contrast * (x - grey.mean())) * brightness
-    return x.clip(0, 255).round().astype(np.uint8)
+    saturation, contrast, brightness = rng.uniform(1 - amount, 1 + amount, 3)
+    image = Image.fromarray(pixels)
+    mix = saturation * np.eye(3) + (1 - saturation) * np.array(LUMA)
+    shift = (1 - contrast) * np.asarray(image.convert("L")).mean()
+    matrix = brightness * np.column_stack([contrast * mix, np.full(3, shift)])
+    return np.asarray(image.convert("RGB", tuple(matrix.ravel().tolist())))
 
 
 def erased(sample: Sample, rng: np.random.Generator) -> Sample:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -55,7 +56,8 @@ class Batches:
         """The batches of one epoch from ``start`` on; those before it are not read.
 
         A shuffled epoch drops what does not fill a batch.  Of ``ranks`` processes each prepares
-        its part of every batch.  No random state is drawn from.
+        its part of every batch.  No random state is drawn from.  Without workers a thread prepares
+        the next batch while this one is used.
         """
         order = self.order(epoch)
         examples = Examples(self, epoch)
@@ -68,8 +70,8 @@ class Batches:
             worker_init_fn=heed_nobody,
             generator=torch.Generator(),
         )
-        for pixels, labels in loader:
-            yield pixels.permute(0, 3, 1, 2).float(), labels.long()
+        batches = ((pixels.permute(0, 3, 1, 2).float(), labels.long()) for pixels, labels in loader)
+        return batches if self.workers else ahead(batches)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """What is drawn in one epoch: ``turn * len(split) + index`` of each sample."""
@@ -80,6 +82,15 @@ class Batches:
                 order = drawn(np.asarray(self.split.often, np.float64), rng)
             rng.shuffle(order)
         return order
+
+
+def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, each prepared by a thread while the one before it is used."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def drawn(often: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
