@@ -68,10 +68,11 @@ class Batches:
             batch_sampler=[part for row in rows if (part := row[rank::ranks])],
             num_workers=self.workers,
             worker_init_fn=heed_nobody,
+            collate_fn=stacked,
             generator=torch.Generator(),
         )
-        batches = ((pixels.permute(0, 3, 1, 2).float(), labels.long()) for pixels, labels in loader)
-        return batches if self.workers else ahead(batches)
+        for pixels, labels in loader if self.workers else ahead(iter(loader)):
+            yield pixels.permute(0, 3, 1, 2).float(), labels.long()
 
     def order(self, epoch: int) -> NDArray[np.int64]:
         """What is drawn in one epoch: ``turn * len(split) + index`` of each sample."""
@@ -82,6 +83,16 @@ class Batches:
                 order = drawn(np.asarray(self.split.often, np.float64), rng)
             rng.shuffle(order)
         return order
+
+
+def stacked(samples: list[Sample]) -> Batch:
+    """Samples as uint8 tensors [B, H, W, 3] and [B, H, W].
+
+    By numpy: torch would start threads of its own beside those that train.
+    """
+    pixels = np.stack([sample.pixels for sample in samples])
+    labels = np.stack([sample.labels for sample in samples])
+    return torch.from_numpy(pixels), torch.from_numpy(labels)
 
 
 def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -107,18 +118,17 @@ def drawn(often: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.in
 
 
 @dataclass(frozen=True)
-class Examples(Dataset[tuple[Tensor, Tensor]]):
+class Examples(Dataset[Sample]):
     """The transformed samples of one epoch."""
 
     batches: Batches
     epoch: int
 
-    def __getitem__(self, draw: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, draw: int) -> Sample:
         turn, index = divmod(draw, len(self.batches.split))
         seed = (self.batches.seed, self.epoch, index)
         rng = np.random.default_rng((*seed, turn) if turn else seed)
-        sample = self.batches.transform(self.batches.split[index], rng)
-        return torch.from_numpy(sample.pixels), torch.from_numpy(sample.labels)
+        return self.batches.transform(self.batches.split[index], rng)
 
 
 def heed_nobody(worker: int) -> None:
