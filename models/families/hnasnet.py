@@ -51,7 +51,6 @@ class HnasNet(nn.Module):
             self.cells.append(Stage(graph, now - before, width * 2**now, c_in, place))
             channels.append(width * 2**now * len(graph.inner))
         self.fine = max((i for i, k in enumerate(levels[:-1], 1) if k == 0), default=0)
-        self.output_stride = 4 * 2 ** levels[-1]
         c_in = (channels[1 + self.fine], channels[-1])
         self.head = Head(c_in, levels[-1], genotype.size("head"), num_classes)
         set_norms(self)
