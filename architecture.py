@@ -52,12 +52,10 @@ def find(what: Path) -> Subject | None:
     """
     if what.is_dir():
         return in_folder(what)
-    if what.suffix == ".json":
-        return in_file(what)
-    if what.is_file() or not str(what).startswith(published.PREFIX):
-        return None
-    found = published.load(str(what))
-    return Subject(str(what), found.genotype, found.classes, found.size, found.source)
+    if not what.is_file() and str(what).startswith(published.PREFIX):
+        found = published.load(str(what))
+        return Subject(str(what), found.genotype, found.classes, found.size, found.source)
+    return in_file(what) if what.suffix == ".json" else None
 
 
 def in_folder(folder: Path) -> Subject | None:

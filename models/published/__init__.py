@@ -33,7 +33,7 @@ def names() -> tuple[str, ...]:
 
 def load(name: str) -> Published:
     """The genotype called ``name``, or ``published/name``; ``ValueError`` lists those there are."""
-    name = name.removeprefix(PREFIX)
+    name = name.removeprefix(PREFIX).removesuffix(".json")
     if name not in names():
         known = ", ".join(PREFIX + known for known in names())
         raise ValueError(f"there is no {PREFIX}{name}; choose from {known}")

@@ -33,7 +33,8 @@ def test_every_file_of_the_folder_has_a_name() -> None:
 
 
 def test_a_name_may_be_written_as_in_a_recipe() -> None:
-    assert published.load("published/auto_deeplab") == published.load("auto_deeplab")
+    for name in ("published/auto_deeplab", "auto_deeplab.json"):
+        assert published.load(name) == published.load("auto_deeplab")
 
 
 @pytest.mark.parametrize("name", ["nothing", "published/nothing", "../genotype", "", "README"])
