@@ -84,7 +84,7 @@ class Search(Strict):
     """The search: how large the supernet is and how long it is trained."""
 
     genotype: Path | None = None
-    """A genotype that was found before, as JSON: it is taken and nothing is searched."""
+    """A genotype's JSON, or ``published/NAME``: it is taken and nothing is searched."""
     epochs: Positive = 8
     warmup: Annotated[int, Field(strict=True, ge=0)] = 3
     """Epochs in which only the weights learn and the architecture waits."""
@@ -255,7 +255,7 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def has_genotype(self) -> Self:
         if self.system == "given" and self.search.genotype is None:
-            raise ValueError("search.genotype is needed: the file that system 'given' takes")
+            raise ValueError("search.genotype is needed: what system 'given' takes")
         return self
 
     @classmethod
@@ -265,6 +265,14 @@ class Recipe(Strict):
         ``ValueError`` names the file, the key and the remedy.
         """
         return parse(cls, read_yaml(path), overrides, str(path))
+
+    @classmethod
+    def find(cls, source: Path, overrides: Iterable[str] = ()) -> Self:
+        """A recipe's file, or the one that a run keeps in its folder; see :meth:`load`."""
+        if source.is_dir():
+            out = f"out={json.dumps(str(source))}"
+            return cls.load(source / "recipe.yaml", [out, *overrides])
+        return cls.load(source, overrides)
 
     def document(self) -> dict[str, Any]:
         """The recipe as plain JSON values, every default filled in."""

@@ -20,7 +20,6 @@ from console import following, say
 from pace import Stop, StoppedError, heeding, leads
 
 if TYPE_CHECKING:
-    from recipe import Recipe
     from stages import Build
 
 app = typer.Typer(
@@ -219,9 +218,25 @@ def serve(
 
 
 @app.command()
-def show(source: Source, set_: Set = None) -> None:
-    """Print a recipe with every default filled in."""
-    say(load_recipe(source, set_).to_yaml().rstrip())
+def show(
+    what: Annotated[Path, typer.Argument(help="A recipe, published/NAME, genotype's JSON or run.")],
+    json_to: Annotated[Path | None, typer.Argument(hidden=True)] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A recipe's key, a size.")] = None,
+    classes: Annotated[int | None, typer.Option(min=1, help="Of an architecture.")] = None,
+    size: Annotated[str | None, typer.Option(help="Of its images: HEIGHTxWIDTH.")] = None,
+    to: Annotated[Path | None, typer.Option(help="A PNG to draw it to.")] = None,
+    json_: Annotated[
+        bool, typer.Option("--json", help="Print JSON, or to a FILE after it.")
+    ] = False,
+) -> None:
+    """Print a recipe with every default, or an architecture: parameters, cost, a drawing."""
+    import architecture
+
+    asked = architecture.Asked(classes, size, to)
+    if json_to and not json_:
+        raise ValueError(f"{json_to}: one thing is shown at a time")
+    found = architecture.show(what, set_ or [], asked, quiet=json_)
+    write_json(str(json_to or "-") if json_ else None, found)
 
 
 @app.command()
@@ -254,8 +269,10 @@ def begin(source: Path, overrides: list[str] | None) -> Iterator[Build]:
     """
     stop = Stop()
     with heeding(stop):
-        recipe = load_recipe(source, overrides)
+        from recipe import Recipe
         from runs import owned
+
+        recipe = Recipe.find(source, overrides or [])
 
         with owned(recipe.out):
             from searcher.ranks import together
@@ -265,16 +282,6 @@ def begin(source: Path, overrides: list[str] | None) -> Iterator[Build]:
             stop.patient = not leads()
             with together(recipe.compute.device):
                 yield Build(recipe, overrides or [], stop if leads() else Stop())
-
-
-def load_recipe(source: Path, overrides: list[str] | None) -> Recipe:
-    """A recipe's file, or the one that a run keeps in its folder."""
-    from recipe import Recipe
-
-    changes = list(overrides or [])
-    if source.is_dir():
-        return Recipe.load(source / "recipe.yaml", [f"out={json.dumps(str(source))}", *changes])
-    return Recipe.load(source, changes)
 
 
 def finish(ran: bool, folder: Path, files: list[str]) -> None:

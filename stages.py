@@ -25,7 +25,7 @@ from export.report import Example, Page, markdown, report_page
 from export.runtimes import Pixels, load
 from files import sha256, write_text
 from images import encode_png
-from models import weights
+from models import published, weights
 from models.genotype import Genotype
 from models.network import build
 from pace import Pace, Stop, leads
@@ -306,10 +306,20 @@ class Build:
 
 
 def given_genotype(path: Path) -> Genotype:
-    """The genotype that a recipe names; ``ValueError`` where the file is not one."""
-    if not path.is_file():
-        raise ValueError(f"search.genotype: {path} does not exist; name a genotype's JSON file")
-    return Genotype.load(path)
+    """The genotype that a recipe names: a file, or ``published/NAME``.
+
+    ``ValueError`` where the file is not one, or nothing of that name was published.
+    """
+    if path.is_file():
+        return Genotype.load(path)
+    if str(path).startswith(published.PREFIX):
+        try:
+            return published.load(str(path)).genotype
+        except ValueError as error:
+            raise ValueError(f"search.genotype: {error}") from None
+    raise ValueError(
+        f"search.genotype: {path} does not exist; name a genotype's JSON file or published/NAME"
+    )
 
 
 def with_overlays(bundle: Bundle, folder: Path) -> list[Example]:

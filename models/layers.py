@@ -47,6 +47,27 @@ class ActConvNorm(nn.Sequential):
         )
 
 
+class Halve(nn.Module):
+    """Bilinear resize to half the size, corners aligned."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H/2, W/2]."""
+        return resize_corners(x, ((x.shape[2] + 1) // 2, (x.shape[3] + 1) // 2))
+
+
+def atrous(channels: int, kernel: int, stride: int) -> nn.Sequential:
+    """ReLU, a full convolution of rate 2, batch norm: [B, C, H, W] -> [B, C, H/stride, W/stride].
+
+    With stride 2 the map is halved bilinearly and the rate is 1 (Auto-DeepLab, as released).
+    """
+    if stride == 1:
+        return ActConvNorm(channels, channels, kernel, dilation=2)
+    assert stride == 2
+    return nn.Sequential(
+        nn.ReLU(), Halve(), conv(channels, channels, kernel), nn.BatchNorm2d(channels)
+    )
+
+
 class DepthwiseSeparable(nn.Sequential):
     """ReLU, depthwise, pointwise, batch norm: [B, C, H, W] -> [B, C, H/stride, W/stride]."""
 
@@ -104,6 +125,16 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     if (x.shape[2], x.shape[3]) == size:
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def resize_corners(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bilinear resize of [B, C, h, w] to ``size``, the corner pixels staying where they are.
+
+    The right one between sizes of the form 2^k n + 1, where every other pixel is kept exactly.
+    """
+    if spatial(x) == size:
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 
 def spatial(x: Tensor) -> tuple[int, int]:

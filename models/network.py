@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -75,10 +76,35 @@ def parameters(network: nn.Module) -> int:
 
 
 def macs(network: nn.Module, size: tuple[int, int]) -> int:
-    """Multiply-adds of one image of ``size`` (height, width), counted by torch."""
+    """Multiply-adds of convolutions and products for one image of ``size`` (height, width).
+
+    Of ``network`` in evaluation mode, which stays as it is.  Nothing is computed: torch passes
+    the shapes alone through it, so that size and memory do not matter.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        network(torch.zeros(1, 3, *size))
+    with torch.no_grad(), counter, evaluating(network):
+        torch.func.functional_call(network, hollow(network), torch.empty(1, 3, *size, device=META))
     return counter.get_total_flops() // 2
+
+
+META = "meta"
+"""The device of tensors that have a shape and no numbers."""
+
+
+def hollow(network: nn.Module) -> dict[str, Tensor]:
+    """Every parameter and buffer by name, without its numbers."""
+    return {n: t.to(META) for n, t in (*network.named_parameters(), *network.named_buffers())}
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode, and afterwards in the one that it was in."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

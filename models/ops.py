@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 from torch import nn
 
-from models.layers import ActConvNorm, DepthwiseSeparable, FactorizedReduce, SepConv, Zero
+from models.layers import (
+    ActConvNorm,
+    DepthwiseSeparable,
+    FactorizedReduce,
+    SepConv,
+    Zero,
+    atrous,
+)
 
 OpFactory = Callable[[int, int], nn.Module]
 """``(channels, stride) -> module``, [B, C, H, W] -> [B, C, H/stride, W/stride]."""
@@ -26,9 +33,10 @@ OPS: dict[str, OpFactory] = {
     "sep_conv_5x5": lambda c, s: SepConv(c, 5, s),
     "dil_conv_3x3": lambda c, s: DepthwiseSeparable(c, 3, s, dilation=2),
     "dil_conv_5x5": lambda c, s: DepthwiseSeparable(c, 5, s, dilation=2),
+    "conv_1x1": lambda c, s: ActConvNorm(c, c, 1, s),
     "conv_3x3": lambda c, s: ActConvNorm(c, c, 3, s),
-    "atrous_conv_3x3": lambda c, s: ActConvNorm(c, c, 3, s, dilation=2),
-    "atrous_conv_5x5": lambda c, s: ActConvNorm(c, c, 5, s, dilation=2),
+    "atrous_conv_3x3": lambda c, s: atrous(c, 3, s),
+    "atrous_conv_5x5": lambda c, s: atrous(c, 5, s),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from export.bundle import Bundle
+from models import published
 from runs import owned
 
 Run = Callable[..., tuple[int, str, str]]
@@ -77,6 +79,58 @@ def recipe(tmp_path: Path, data: Path) -> Path:
 def test_recipe(recipe: Path, segnas_once: Run, override: str, words: list[str]) -> None:
     refused(segnas_once("search", recipe, "--set", override), *words)
     assert not (recipe.parent / "run/search/genotype.json").exists()
+
+
+SHOWN = "published/auto_deeplab"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["published/resnet"], ["no published/resnet", SHOWN]),
+        (["nowhere.json"], ["nowhere.json", "does not exist"]),
+        ([SHOWN, "--set", "train.lr=1"], ["--set train.lr=1", "sizes.width=32"]),
+        ([SHOWN, "--set", "sizes.wide=1"], ["sizes.wide", "width, stem, head"]),
+        ([SHOWN, "--set", "sizes.width=-1"], ["--set sizes.width=-1", "whole number"]),
+        ([SHOWN, "--set", "sizes.width=0"], ["sizes.width", "from 1 to 4096"]),
+        ([SHOWN, "--set", "sizes.width=2,4"], ["sizes.width", "a whole number"]),
+        ([SHOWN, "--set", "sizes.width"], ["--set sizes.width"]),
+        ([SHOWN, "--size", "1025"], ["--size 1025", "HEIGHTxWIDTH"]),
+        ([SHOWN, "--size", "16x9000"], ["--size 16x9000", "32 to 8192"]),
+        ([SHOWN, SHOWN], ["one thing"]),
+    ],
+)
+def test_show(segnas_once: Run, arguments: list[str], words: list[str]) -> None:
+    refused(segnas_once("show", *arguments), *words)
+
+
+@pytest.mark.parametrize(
+    ("graph", "index", "edge", "words"),
+    [
+        ("cell", 1, [1, 2, "conv_9x9"], ["graphs.cell[1]", "'conv_9x9'", "sep_conv_3x3"]),
+        ("cell", 9, [7, 6, "skip_connect"], ["graphs.cell[9]", "earlier node"]),
+        ("cell", 9, [5, 60, "skip_connect"], ["graphs.cell", "without a gap"]),
+        ("cell", 0, [0, 2], ["graphs.cell[0]", "[src, dst, op]"]),
+        ("path", 3, [12, 18, "connect"], ["graphs.path[3]", "one level"]),
+        ("path", 3, [13, 17, "connect"], ["graphs.path[3]", "reached"]),
+    ],
+)
+def test_a_genotype_that_builds_nothing(
+    tmp_path: Path, segnas_once: Run, graph: str, index: int, edge: list[object], words: list[str]
+) -> None:
+    document = json.loads(published.load("auto_deeplab").genotype.to_json())
+    document["graphs"][graph][index] = edge
+    (tmp_path / "mine.json").write_text(json.dumps(document))
+    refused(segnas_once("show", tmp_path / "mine.json"), "mine.json", *words)
+
+
+def test_a_recipe_is_no_architecture(recipe: Path, segnas_once: Run) -> None:
+    refused(segnas_once("show", recipe, "--size", "64x64"), "recipe.yaml is a recipe", "--size")
+
+
+def test_nothing_was_published_under_that_name(recipe: Path, segnas_once: Run) -> None:
+    words = ["--set", "system=given", "--set", "search.genotype=published/resnet"]
+    refused(segnas_once("search", recipe, *words), "search.genotype", "published/resnet", SHOWN)
 
 
 def test_no_recipe(tmp_path: Path, segnas_once: Run) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import images
+from models import published
 from models.genotype import Edge, Genotype
 
 Run = Callable[..., tuple[int, str, str]]
@@ -43,6 +44,14 @@ def test_it_is_copied_and_drawn(recipe: Path, segnas_once: Run) -> None:
     code, out, _ = segnas_once("search", recipe)
     assert code == 0
     assert "nothing to do" in out
+
+
+def test_a_published_one_is_taken_by_its_name(recipe: Path, segnas_once: Run) -> None:
+    name = "search.genotype=published/auto_deeplab"
+    assert segnas_once("search", recipe, "--set", name)[0] == 0
+    found = Genotype.load(recipe.parent / "run/search/genotype.json")
+    assert found == published.load("auto_deeplab").genotype
+    assert "nothing to do" in segnas_once("search", recipe, "--set", name)[1]
 
 
 def test_another_genotype_is_refused_after_the_fact(recipe: Path, segnas_once: Run) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 
 from models.cell import Place
 from models.families.cell_stack import CellStack
+from models.families.hnasnet import HnasNet
 from models.families.pyramid import Pyramid
 from models.families.trellis import Trellis
 from models.genotype import Genotype
@@ -30,5 +31,6 @@ class Family(Protocol):
 FAMILIES: dict[str, Family] = {
     "cell_stack": CellStack,
     "trellis": Trellis,
+    "hnasnet": HnasNet,
     "pyramid": Pyramid,
 }

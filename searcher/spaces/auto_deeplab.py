@@ -1,9 +1,14 @@
-"""Auto-DeepLab (Liu et al., CVPR 2019): one cell, and a path through four resolutions."""
+"""Auto-DeepLab (Liu et al., CVPR 2019): one cell, and a path through four resolutions.
+
+What is searched is a ``trellis``; what was found is built as its authors released theirs, a
+``hnasnet``.
+"""
 
 from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Mapping
 
 import torch
@@ -13,7 +18,7 @@ from models.cell import MIXED
 from models.families.trellis import LEVELS, layer
 from models.genotype import Edge, Genotype, Size
 from searcher.relaxations import PathSoftmax
-from searcher.spaces import all_edges, draw, read_by, strongest
+from searcher.spaces import all_edges, count_cells, draw, read_by, strongest
 
 OPS = (
     "none",
@@ -38,11 +43,13 @@ class AutoDeepLab:
 
     def __init__(self, layers: int, nodes: int, sizes: Mapping[str, Size]) -> None:
         self.layers, self.sizes = layers, read_by("trellis", sizes)
-        self.edges = all_edges(nodes)
+        self.nodes, self.edges = nodes, all_edges(nodes)
         self.path = trellis_edges(layers)
 
     def complete(self) -> Genotype:
-        return self.genotype(self.edges, self.path)
+        """The trellis: every edge of the cell, every transition from layer to layer."""
+        graphs = {"cell": self.edges, "path": self.path}
+        return Genotype("trellis", graphs, self.sizes)
 
     def sample(self, rng: random.Random) -> Genotype:
         """A random cell, and the best path of random transition weights."""
@@ -53,6 +60,13 @@ class AutoDeepLab:
     def discretize(self, weights: Mapping[str, Tensor]) -> Genotype:
         cell = strongest(self.edges, weights["cell"], OPS)
         return self.genotype(cell, self.viterbi(weights["path"]))
+
+    def count(self) -> int:
+        """Cells (see ``count_cells``) times paths: 4.2e16 for 5 nodes and 12 layers.
+
+        The paper counts 1e19: ``count_printed_cells`` times the paths of 11 layers.
+        """
+        return count_cells(self.nodes, OPS) * count_paths(self.layers)
 
     def viterbi(self, weights: Tensor) -> tuple[Edge, ...]:
         """The path of greatest probability (section 3.3).
@@ -70,7 +84,28 @@ class AutoDeepLab:
         return best[max(ends, key=lambda node: best[node][0])][1]
 
     def genotype(self, cell: tuple[Edge, ...], path: tuple[Edge, ...]) -> Genotype:
-        return Genotype("trellis", {"cell": cell, "path": path}, self.sizes)
+        return Genotype("hnasnet", {"cell": cell, "path": path}, self.sizes)
+
+
+def count_paths(layers: int) -> int:
+    """How many ways lead from the stem through ``layers`` layers: 75,025 through 12.
+
+    The paper's 28,657 (section 3.2: 2.9e4) are those of 11 transitions, the first layer being
+    where the stem is.
+    """
+    ways = Counter({0: 1})
+    for edge in trellis_edges(layers):
+        ways[edge.dst] += ways[edge.src]
+    return sum(count for node, count in ways.items() if layer(node) == layers)
+
+
+def count_printed_cells(nodes: int) -> int:
+    """The cells as section 3.1 counts them: 556,627,761,561,600 for the 5 blocks of the paper.
+
+    A block has two ordered inputs, which may be the same, each with one of all 8 ops, ``none``
+    among them; :func:`strongest` can choose fewer.
+    """
+    return math.prod((earlier * len(OPS)) ** 2 for earlier in range(2, nodes + 2))
 
 
 def trellis_edges(layers: int) -> tuple[Edge, ...]:

@@ -6,12 +6,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from export.formats.onnx import onnx_from_network
 from export.runtimes import Pixels
 from export.verify import LABEL_LIMIT, LOGIT_LIMIT, Agreement, verify
-from models.network import Network
+from models import published
+from models.network import Network, build
 
 
 @pytest.fixture
@@ -83,3 +86,16 @@ def test_no_images_prove_nothing(
 )
 def test_the_limits(difference: float, scale: float, labels: float, holds: bool) -> None:
     assert Agreement(1, difference, labels, scale).holds is holds
+
+
+@pytest.mark.parametrize("size", [(65, 97), (72, 104), (90, 120)])
+def test_the_released_auto_deeplab_passes_at_any_size(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    """Down to stride 32 and up again, with maps resized by their corners."""
+    torch.manual_seed(0)
+    genotype = published.load("auto_deeplab").genotype.resized(width=4, stem=4, head=16)
+    network = build(genotype, 5).eval()
+    file = onnx_from_network(network, size, tmp_path / "model.onnx")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    assert verify(network, file, pixels).max_logit_difference < 1e-3

@@ -34,6 +34,11 @@ def grid(layers: int, nodes: int = 2, seed: int = 0) -> Genotype:
     return AutoDeepLab(layers, nodes, GRID).sample(random.Random(seed))
 
 
+def lattice(layers: int, nodes: int = 2, seed: int = 0) -> Genotype:
+    """One path through the network that is searched."""
+    return replace(grid(layers, nodes, seed), family="trellis")
+
+
 def path(*levels: int) -> tuple[Edge, ...]:
     """The edges of a path through one level a layer, from the stem."""
     nodes = [0, *(4 * (i + 1) + level for i, level in enumerate(levels))]
@@ -45,7 +50,7 @@ def along(*levels: int) -> Genotype:
     return replace(one, graphs={**one.graphs, "path": path(*levels)})
 
 
-@pytest.mark.parametrize("make", [stack, grid])
+@pytest.mark.parametrize("make", [stack, grid, lattice])
 @settings(max_examples=10, deadline=None)
 @given(
     layers=st.integers(1, 6),
@@ -69,7 +74,7 @@ def test_a_sampled_genotype_builds_and_keeps_the_size(
     assert all(p.grad is not None for p in head)
 
 
-@pytest.mark.parametrize("make", [stack, grid])
+@pytest.mark.parametrize("make", [stack, grid, lattice])
 @pytest.mark.parametrize("value", [None, 0, -3, 5000, (4,), True])
 def test_every_wrong_or_missing_size_is_named(make: type, value: Size | None) -> None:
     genotype = make(3)
@@ -82,7 +87,7 @@ def test_every_wrong_or_missing_size_is_named(make: type, value: Size | None) ->
             build(replace(genotype, sizes=sizes), 2)
 
 
-@pytest.mark.parametrize("make", [stack, grid])
+@pytest.mark.parametrize("make", [stack, grid, lattice])
 def test_a_size_or_graph_that_the_family_does_not_read_is_named(make: type) -> None:
     genotype = make(3)
     with pytest.raises(ValueError, match=r"unknown key sizes\.widht; choose from width, "):
@@ -92,7 +97,7 @@ def test_a_size_or_graph_that_the_family_does_not_read_is_named(make: type) -> N
         build(replace(genotype, graphs=more), 2)
 
 
-@pytest.mark.parametrize("make", [stack, grid])
+@pytest.mark.parametrize("make", [stack, grid, lattice])
 def test_every_missing_graph_is_named(make: type) -> None:
     genotype = make(3)
     for name in FAMILIES[genotype.family].GRAPHS:

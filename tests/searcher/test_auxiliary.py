@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,13 +25,15 @@ PYRAMID = Genotype(
 )
 
 
-@pytest.fixture(params=["cell_stack", "trellis", "pyramid"])
+@pytest.fixture(params=["cell_stack", "trellis", "hnasnet", "pyramid"])
 def network(request: pytest.FixtureRequest) -> Network:
     torch.manual_seed(0)
     rng = random.Random(2)
+    path = AutoDeepLab(3, 2, SIZES).sample(rng)
     genotypes = {
         "cell_stack": Darts(3, 2, SIZES).sample(rng),
-        "trellis": AutoDeepLab(3, 2, SIZES).sample(rng),
+        "hnasnet": path,
+        "trellis": replace(path, family="trellis"),
         "pyramid": PYRAMID,
     }
     return build(genotypes[request.param], 3)

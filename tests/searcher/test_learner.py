@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from models import weights
@@ -18,6 +19,7 @@ from searcher.data.batches import Batch
 from searcher.distill import divergence
 from searcher.learner import Learner
 from searcher.losses import cross_entropy
+from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.darts import Darts
 from searcher.task import Task
 
@@ -74,6 +76,22 @@ def test_one_that_was_stopped_goes_on_as_if_it_was_not(
     again.consider(0.5)
     one, other = straight.chosen().state_dict(), again.chosen().state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("steps", "slow", "usual"),
+    [(6, 0.1, 0.1), (10_000, 0.01, 0.1), (1_500_000, 3e-4, 0.1)],
+)
+def test_norms_remember_no_more_than_a_hundredth_of_a_training(
+    steps: int, slow: float, usual: float, tiny_task: MakeTask
+) -> None:
+    """Those of the released Auto-DeepLab, built for 1.5 million steps; torch's own stay."""
+    sizes = {"width": 2, "stem": 2, "head": 4}
+    genotype = AutoDeepLab(1, 1, sizes).sample(random.Random(0))
+    for network, momentum in ((build(genotype, 3), slow), (fresh(), usual)):
+        Learner(network, tiny_task(), Train(), steps)
+        norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+        assert {norm.momentum for norm in norms} == {momentum}
 
 
 def test_two_halves_of_a_batch_teach_what_the_whole_does(tiny_task: MakeTask) -> None:

@@ -20,13 +20,19 @@ from models.families.trellis import layer, level
 from models.genotype import Edge
 from models.network import build
 from searcher.relaxations import PathSoftmax, softmax
-from searcher.spaces import all_edges, strongest
+from searcher.spaces import all_edges, count_cells, strongest
 from searcher.spaces.auto_deeplab import OPS as GRID_OPS
-from searcher.spaces.auto_deeplab import AutoDeepLab, trellis_edges
+from searcher.spaces.auto_deeplab import (
+    AutoDeepLab,
+    count_paths,
+    count_printed_cells,
+    trellis_edges,
+)
 from searcher.spaces.darts import OPS, Darts
 
 SEED = st.integers(0, 2**32)
 LOGIT = st.floats(-200, 200, width=32)
+EDGES = trellis_edges(12)
 
 
 def rows(edges: int, ops: int, seed: int, spread: float = 1.0) -> Tensor:
@@ -47,7 +53,7 @@ def test_a_cell_of_five_nodes_has_20_edges_and_8_ops() -> None:
     assert (len(space.complete().graphs["cell"]), len(space.ops["cell"])) == (20, 8)
     arriving = Counter(edge.dst for edge in space.edges)
     sizes = [n**2 * len(GRID_OPS) ** 2 for n in arriving.values()]
-    assert math.prod(sizes) == 556_627_761_561_600
+    assert math.prod(sizes) == count_printed_cells(5) == 556_627_761_561_600
 
 
 def test_edges_are_ordered_by_node_then_source() -> None:
@@ -65,12 +71,34 @@ def test_the_trellis_has_the_published_counts() -> None:
     assert [(e.src, e.dst) for e in edges] == sorted((e.src, e.dst) for e in edges)
 
 
+def test_every_transition_has_a_place_in_beta() -> None:
+    """Layer, source and rate (up, same, down): 12 x 4 x 3, of which 105 are used."""
+    places = {(layer(e.src), level(e.src), level(e.dst) - level(e.src) + 1) for e in EDGES}
+    assert len(places) == len(EDGES) == 105
+    assert places <= {(i, k, r) for i in range(12) for k in range(4) for r in range(3)}
+
+
 @pytest.mark.parametrize(("layers", "count"), [(1, 2), (11, 28_657), (12, 75_025)])
 def test_the_trellis_has_as_many_paths_as_published(layers: int, count: int) -> None:
-    ways = Counter({0: 1})
-    for edge in trellis_edges(layers):
-        ways[edge.dst] += ways[edge.src]
-    assert sum(n for node, n in ways.items() if layer(node) == layers) == count
+    assert sum(1 for _ in every_path(layers)) == count
+    assert count_paths(layers) == count
+
+
+def test_a_space_counts_what_it_can_draw() -> None:
+    """The papers' sizes: every drawing of the small ones occurs, and none more."""
+    assert Darts(8, 4, {}).count() == 1_037_664_180**2
+    assert count_cells(4, OPS) == 1_037_664_180
+    cells = math.prod(math.comb(n, 2) * 49 for n in range(2, 7))
+    assert AutoDeepLab(12, 5, {}).count() == cells * 75_025
+
+
+@pytest.mark.parametrize(
+    ("space", "count"), [(AutoDeepLab(1, 1, {}), 49 * 2), (AutoDeepLab(2, 1, {}), 49 * 5)]
+)
+def test_a_small_space_is_drawn_completely(space: AutoDeepLab, count: int) -> None:
+    rng = random.Random(0)
+    drawn = {space.sample(rng).fingerprint for _ in range(40 * count)}
+    assert len(drawn) == space.count() == count
 
 
 @given(seed=SEED, nodes=st.integers(1, 5))
@@ -189,19 +217,48 @@ def test_of_equal_paths_the_finest_wins() -> None:
         assert levels_of(path) == (0,) * 6
 
 
-def test_viterbi_equals_brute_force_on_all_75025_paths() -> None:
-    space = AutoDeepLab(12, 1, {})
-    weights = PathSoftmax(space.path).outgoing(rows(105, 1, seed=7, spread=2.0))
+@pytest.fixture(scope="module")
+def all_paths() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The levels of the 75,025 paths through 12 layers, and the numbers of their transitions."""
     number = np.full((49, 53), -1)
-    for i, edge in enumerate(space.path):
+    for i, edge in enumerate(EDGES):
         number[edge.src, edge.dst] = i
     levels = np.array(list(every_path(12)))
     nodes = levels + 4 * np.arange(13)
     assert len(nodes) == 75_025
     taken = number[nodes[:, :-1], nodes[:, 1:]]
     assert taken.min() >= 0
-    scores = weights.double().log().flatten().numpy()[taken].sum(1)
-    assert levels_of(space.viterbi(weights)) == tuple(levels[scores.argmax()].tolist())
+    return levels, taken
+
+
+def weighted(kind: str, seed: int) -> Tensor:
+    """Transition probabilities [105, 1] of 12 layers."""
+    if kind == "tied":
+        return torch.tensor(
+            [[random.Random(seed + i).choice([0.25, 0.5, 0.5])] for i in range(105)]
+        )
+    spread = {"narrow": 1e-3, "wide": 2.0, "saturated": 500.0}[kind]
+    return PathSoftmax(EDGES).outgoing(rows(105, 1, seed, spread))
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("kind", ["narrow", "wide", "saturated", "tied"])
+def test_viterbi_equals_brute_force_on_all_75025_paths(
+    all_paths: tuple[NDArray[np.int64], NDArray[np.int64]], kind: str, seed: int
+) -> None:
+    """Of tied paths the one that ends, and before that arrives, at the finest level wins."""
+    levels, taken = all_paths
+    weights = weighted(kind, seed)
+    with np.errstate(divide="ignore"):
+        scores = np.log(weights.double().flatten().numpy())[taken].sum(1)
+    if kind == "saturated":
+        assert (weights == 0).any()
+        assert (weights == 1).any()
+    best = levels[scores >= scores.max() - 1e-9]
+    if kind == "tied":
+        assert len(best) > 1
+    expected = min((tuple(path.tolist()) for path in best), key=lambda path: path[::-1])
+    assert levels_of(AutoDeepLab(12, 1, {}).viterbi(weights)) == expected
 
 
 @given(
@@ -262,7 +319,20 @@ def test_a_space_takes_the_sizes_that_its_family_reads() -> None:
     sizes = {"width": 2, "stem": 3, "head": 4}
     assert Darts(5, 1, sizes).complete().sizes == {"width": 2, "head": 4, "layers": 5}
     assert AutoDeepLab(5, 1, sizes).complete().sizes == sizes
+    assert AutoDeepLab(5, 1, sizes).sample(random.Random(0)).sizes == sizes
     build(Darts(3, 1, sizes).sample(random.Random(0)), 2)
+
+
+def test_what_is_searched_is_a_trellis_and_what_is_found_the_released_network() -> None:
+    space = AutoDeepLab(2, 1, SIZES)
+    weights = softmax(
+        {
+            name: torch.zeros(len(e), len(space.ops[name]))
+            for name, e in (space.complete().graphs.items())
+        }
+    )
+    assert space.complete().family == "trellis"
+    assert space.discretize(weights).family == space.sample(random.Random(0)).family == "hnasnet"
 
 
 def test_samples_differ() -> None:
