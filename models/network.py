@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from models.cell import Place, concrete
 from models.families import CLASSIFIERS, FAMILIES
-from models.genotype import Genotype
+from models.genotype import Genotype, Labels
 from models.layers import resize, spatial
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -35,8 +34,8 @@ class Network(nn.Module):
         return logits if self.labels == "images" else resize(logits, spatial(pixels))
 
     @property
-    def labels(self) -> Literal["pixels", "images"]:
-        """What gets a class: every pixel, or an image as a whole."""
+    def labels(self) -> Labels:
+        """What the network gives a class to."""
         return "images" if self.genotype.family in CLASSIFIERS else "pixels"
 
 
