@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +20,6 @@ from searcher.data.catalogue import open_data
 Run = Callable[..., tuple[int, str, str]]
 LayOut = Callable[[str, Path], Path]
 
-ROOT = Path(__file__).parent.parent
 RECIPE = """
 system: darts
 out: {out}
@@ -192,24 +186,24 @@ def test_bad_folders_are_one_sentence(
     assert all(line.startswith("reading") for line in progress)
 
 
-def train(recipe: Path) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", "segnas", "train", str(recipe)]
-    words += ["--set", "compute.checkpoint_minutes=0.001"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL)
-
-
-def test_a_killed_training_ends_the_same(trained: Path, recipe: Path, tmp_path: Path) -> None:
+def test_a_training_that_broke_off_ends_the_same(
+    trained: Path, recipe: Path, tmp_path: Path, segnas_once: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second head, drop path and cutout are remembered like everything else."""
     run = tmp_path / "run"
     shutil.copytree(trained / "search", run / "search")
-    text = RECIPE.format(out=run, root=recipe.parent / "data")
-    (tmp_path / "recipe.yaml").write_text(text)
-    process, log = train(tmp_path / "recipe.yaml"), run / "train/metrics.jsonl"
-    while process.poll() is None and not (log.exists() and len(lines(log)) >= 2):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert len(lines(log)) < EPOCHS
-    assert train(tmp_path / "recipe.yaml").wait(timeout=300) == 0
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(out=run, root=recipe.parent / "data"))
+    with monkeypatch.context() as patch:
+        patch.setattr("searcher.train.write_log", broken)
+        assert segnas_once("train", tmp_path / "recipe.yaml")[0] == 130
+    assert not (run / "train/weights.safetensors").exists()
+    assert (run / "train/state.pt").exists()
+    code, _, err = segnas_once("train", tmp_path / "recipe.yaml")
+    assert code == 0, err
+    assert f"train 1/{EPOCHS}" not in err, "the first epoch is behind it"
     for name in RESULTS:
         assert sha256(run / "train" / name) == sha256(trained / "train" / name), name
+
+
+def broken(*arguments: object) -> None:
+    raise KeyboardInterrupt
