@@ -76,8 +76,8 @@ def test_the_training_learns_and_ships_its_best_epoch(trained: Path, recipe: Pat
     assert max(line["accuracy"] for line in log) == 1.0
     network = weights.load(trained / "train")
     assert network.genotype.sizes == {"width": 4, "layers": 4, "stem_stride": 1}
-    data = open_data(Data(name="class_folders", root=recipe.parent / "data"))
-    for sample in data.split("val"):
+    val = open_data(Data(name="class_folders", root=recipe.parent / "data")).split("val")
+    for sample in (val.read(name) for name in val.names):
         pixels = torch.from_numpy(images.resize(sample.pixels, (32, 32)).copy())
         logits = network(pixels.permute(2, 0, 1)[None].float())
         assert logits.shape == (1, 2, 1, 1)

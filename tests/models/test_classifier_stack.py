@@ -17,7 +17,9 @@ from models.families.classifier_stack import AuxiliaryHead, ClassifierStack
 from models.genotype import Edge, Genotype
 from models.layers import FactorizedReduce
 from models.network import build, macs, parameters
+from searcher.relaxations import softmax
 from searcher.spaces.darts import Darts
+from searcher.supernet import Supernet
 
 PUBLISHED = Path(models.__file__).parent / "published"
 CIFAR = {"width": 36, "layers": 20, "stem_stride": 1}
@@ -167,6 +169,18 @@ def test_the_head_reads_the_average_of_the_last_cell() -> None:
     assert isinstance(made.head, nn.Linear)
     expected = nn.functional.adaptive_avg_pool2d(seen[0], 1).flatten(1) @ made.head.weight.T
     torch.testing.assert_close(logits.flatten(1), expected + made.head.bias)
+
+
+def test_the_supernet_is_the_released_one() -> None:
+    """The released search prints ``param size = 1.930618MB``: no norm but the stem's learns."""
+    space = Darts(8, 4, {"width": 16, "stem_stride": 1}, "classifier_stack")
+    supernet = Supernet(space, 10, softmax)
+    computing = [m for m in supernet.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert sum(parameters(m) for m in computing) + 2 * 48 == 1_930_618
+    assert {n: tuple(p.shape) for n, p in supernet.logits.items()} == {
+        "normal": (14, 8),
+        "reduce": (14, 8),
+    }
 
 
 def test_it_is_saved_and_loaded(tmp_path: Path) -> None:

@@ -198,7 +198,7 @@ def test_a_padded_crop_is_the_image_moved_by_whole_pixels_and_nothing_else() -> 
     pixels = rng(0).integers(0, 100, (16, 16, 3), dtype=np.uint8)
     look_ = Augmented((16, 16), (16, 16), (1.0, 1.0), colour=0.0, pad=4)
     padded = np.pad(pixels, ((4, 4), (4, 4), (0, 0)), constant_values=GREY)
-    places = {}
+    places: dict[bytes, tuple[int, int]] = {}
     for y in range(9):
         for x in range(9):
             view = padded[y : y + 16, x : x + 16]
