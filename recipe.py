@@ -21,9 +21,10 @@ Positive = Annotated[int, Field(strict=True, ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Pad = Annotated[int, Field(strict=True, ge=0, le=256)]
 
 
-SIZES = ("width", "stem", "head")
+SIZES = ("width", "layers", "stem", "stem_stride", "head")
 """Every size that a family of networks may read; each takes its own and leaves the others."""
 
 
@@ -99,6 +100,12 @@ class Search(Strict):
     """Inner nodes of a cell."""
     sizes: Sizes = {"width": 4}
     """Sizes of the supernet, as in a genotype: ``width`` is channels of an inner node."""
+    scale: tuple[Rate, Rate] = (1.0, 1.5)
+    """The range from which an image's zoom is drawn."""
+    colour: Share = 0.2
+    """How far brightness, contrast and saturation may move, as a share."""
+    pad: Pad = 0
+    """How many pixels a crop may be shifted in each direction, out of the image too."""
     lr: Rate = 0.025
     arch_lr: Rate = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 3e-4
@@ -108,6 +115,8 @@ class Search(Strict):
     def leaves_time_to_search(self) -> Self:
         if self.warmup >= self.epochs:
             raise ValueError("search.warmup must be below search.epochs, or nothing is searched")
+        if "layers" in self.sizes:
+            raise ValueError("search.sizes.layers: set search.layers instead")
         return self
 
 
@@ -169,7 +178,10 @@ class Train(Strict):
     ema: Share = 0.0
     """How slowly an average follows the weights, such as 0.999; it ships.  0 keeps none."""
     keep: Literal["best", "last"] = "best"
-    """Which of the validated networks ships: the one of the best mean IoU, or the last."""
+    """Which of the validated networks ships: the one of the best score, or the last.
+
+    The score is mean IoU, or accuracy where an image has one class.
+    """
     loss: Loss = Loss()
     class_weights: Literal["none", "inverse_log", "median_frequency"] = "none"
     """``ce``, ``ohem``: how much more a rare class counts, from the labels to train on."""
@@ -184,6 +196,10 @@ class Train(Strict):
     """How far brightness, contrast and saturation may move, as a share."""
     erase: Annotated[float, Field(ge=0, le=1)] = 0.0
     """The share of the examples that lose a rectangle."""
+    pad: Pad = 0
+    """How many pixels a crop may be shifted in each direction, out of the image too."""
+    cutout: Annotated[int, Field(strict=True, ge=0, le=4096)] = 0
+    """The side of the square that every example loses, in pixels; what leaves the image is cut."""
     rare: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Images with a class that a smaller share of the images shows are drawn more often."""
     validate_every: Positive = 5

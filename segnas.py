@@ -106,7 +106,9 @@ def train(source: Source, set_: Set = None) -> None:
     with begin(source, set_) as work:
         folder = work.run / "train"
         finish(work.train(), folder, ["network.json", "weights.safetensors", "history.png"])
-    following(f"export {work.run}")
+        exports = work.data.labels == "pixels"
+    if exports:
+        following(f"export {work.run}")
 
 
 @app.command()

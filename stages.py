@@ -35,12 +35,12 @@ from searcher import checkpoint, pictures
 from searcher.data import DataSet, Split
 from searcher.data.augment import Resized
 from searcher.data.batches import kept
-from searcher.data.catalogue import open_segmentation
-from searcher.prepare import search_task, train_task
+from searcher.data.catalogue import open_data, open_segmentation
+from searcher.prepare import check_labels, search_task, train_task
 from searcher.ranks import decided, meet, several
 from searcher.search import GENOTYPE, TRIALS, search
 from searcher.spaces import read_by
-from searcher.systems import SYSTEMS
+from searcher.systems import CLASSIFYING, SYSTEMS
 from searcher.task import Task
 from searcher.tracking import EVENTS, Tracker, tracking
 from searcher.train import METRICS, fit
@@ -63,6 +63,8 @@ class Build:
 
     @cached_property
     def data(self) -> DataSet:
+        if self.recipe.system in CLASSIFYING:
+            return open_data(self.recipe.data)
         return open_segmentation(self.recipe.data)
 
     @cached_property
@@ -104,7 +106,8 @@ class Build:
         torch.manual_seed(self.recipe.seed)
         settings = self.recipe.search
         classes = len(self.data.classes)
-        task = search_task(self.recipe, classes, self.train_split, self.val_split)
+        splits = self.train_split, self.val_split
+        task = search_task(self.recipe, classes, *splits, self.data.labels)
         with watching("search", settings.epochs, len(task.train)) as watch:
             task = replace(task, tick=watch.tick)
             strategy = SYSTEMS[self.recipe.system](task, settings)
@@ -117,6 +120,7 @@ class Build:
                     report,
                     key=stage.key,
                     pace=self.pace,
+                    metric=task.metric,
                 )
         if leads():
             pictures.draw_architecture(trial.genotype, stage.folder / ARCHITECTURE)
@@ -130,9 +134,10 @@ class Build:
         """Make a genotype that was found before the result of the search, if it builds."""
         genotype = given_genotype(path)
         try:
-            build(genotype, len(self.data.classes))
+            network = build(genotype, len(self.data.classes))
         except ValueError as error:
             raise ValueError(f"{path} does not describe a network: {error}") from None
+        check_labels(network, self.data)
         if leads():
             genotype.save(stage.folder / GENOTYPE)
             pictures.draw_architecture(genotype, stage.folder / ARCHITECTURE)
@@ -154,7 +159,9 @@ class Build:
         settings = self.recipe.train
         sizes = read_by(genotype.family, settings.sizes)
         network = build(genotype.resized(**sizes), len(self.data.classes))
-        task = train_task(self.recipe, network.num_classes, self.train_split, self.val_split)
+        check_labels(network, self.data)
+        splits = self.train_split, self.val_split
+        task = train_task(self.recipe, network.num_classes, *splits, self.data.labels)
         with watching("train", settings.epochs, len(task.train)) as watch:
             task = replace(task, tick=watch.tick)
             with tracking(watch.report, self.tracker(stage.folder, network, task)) as report:
@@ -186,6 +193,11 @@ class Build:
             raise ValueError(f"one process is enough from here: 'segnas build {self.run}' goes on")
         folder = self.run / "train"
         network = weights.load(folder)
+        if network.labels == "images":
+            raise ValueError(
+                f"{folder} holds a trained network that gives an image one class, and what is "
+                f"exported labels every pixel: use its weights from there"
+            )
         if not Stage(folder, {}).whole:
             raise ValueError(f"{folder} was changed since: 'segnas train {self.run}' mends it")
         made_from = self.digest_of(folder)

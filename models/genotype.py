@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from files import write_text
 
@@ -15,6 +15,9 @@ SCHEMA = 1
 KEYS = ("family", "graphs", "schema", "sizes")
 
 Size = int | tuple[int, ...]
+
+Labels = Literal["pixels", "images"]
+"""What a class is given to: every pixel (segmentation), or an image as a whole (classification)."""
 
 
 @dataclass(frozen=True, order=True)

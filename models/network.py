@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from models.cell import Place, concrete
-from models.families import FAMILIES
-from models.genotype import Genotype
+from models.families import CLASSIFIERS, FAMILIES
+from models.genotype import Genotype, Labels
 from models.layers import resize, spatial
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -30,9 +30,14 @@ class Network(nn.Module):
         self.register_buffer("pixel_std", torch.tensor(PIXEL_STD).view(-1, 1, 1), False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """[B, 3, H, W] in 0..255 -> logits [B, K, H, W]."""
+        """[B, 3, H, W] in 0..255 -> logits [B, K, H, W], or [B, K, 1, 1] of a classifier."""
         logits = self.body((pixels - self.pixel_mean) / self.pixel_std)
-        return resize(logits, spatial(pixels))
+        return logits if self.labels == "images" else resize(logits, spatial(pixels))
+
+    @property
+    def labels(self) -> Labels:
+        """What the network gives a class to."""
+        return "images" if self.genotype.family in CLASSIFIERS else "pixels"
 
 
 class PixelsToLabels(nn.Module):

@@ -19,24 +19,35 @@ WIDEST = 128
 class Tapped(nn.Module):
     """A network, and a head on the ``middle`` of its body that must know the classes too.
 
-    The network is the one given and remains a network of its own.
+    The head is the body's own, where its paper has one.  The network is the one given and remains
+    a network of its own.
     """
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
-        with torch.no_grad():
-            blank = torch.zeros(1, 3, 64, 64, device=network.pixel_mean.device)
-            channels = tap(network.eval(), blank)[1].shape[1]
-        width = min(channels, WIDEST)
-        self.head = nn.Sequential(
-            nn.ReLU(), ConvNormAct(channels, width, 3), nn.Conv2d(width, network.num_classes, 1)
-        )
+        self.head = second_head(network)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, 3, H, W] -> logits [B, K, H, W] of the network and of the second head."""
+        """[B, 3, H, W] -> logits of the network and of the second head, [B, K, H, W] both.
+
+        Of a classifier [B, K, 1, 1].
+        """
         logits, seen = tap(self.network, pixels)
-        return logits, resize(self.head(seen), spatial(pixels))
+        return logits, resize(self.head(seen), spatial(logits))
+
+
+def second_head(network: Network) -> nn.Module:
+    """The body's ``auxiliary_head``, or a general one: the middle -> logits [B, K, h, w]."""
+    if callable(make := getattr(network.body, "auxiliary_head", None)):
+        return make(network.num_classes)
+    with torch.no_grad():
+        blank = torch.zeros(1, 3, 64, 64, device=network.pixel_mean.device)
+        channels = tap(network.eval(), blank)[1].shape[1]
+    width = min(channels, WIDEST)
+    return nn.Sequential(
+        nn.ReLU(), ConvNormAct(channels, width, 3), nn.Conv2d(width, network.num_classes, 1)
+    )
 
 
 def tap(network: Network, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,12 @@ class Teacher:
                 f"train.distill.teacher: {settings.teacher} knows {self.network.num_classes} "
                 f"classes, and the data has {task.num_classes}: name one trained on this data"
             )
+        if self.network.labels != task.labels:
+            raise ValueError(
+                f"train.distill.teacher: {settings.teacher} gives classes to "
+                f"{self.network.labels}, and the data to {task.labels}: name one trained on this "
+                f"data"
+            )
         task.place(self.network)
 
     def loss(self, pixels: Tensor, logits: Tensor, labels: Tensor) -> Tensor:

@@ -88,12 +88,12 @@ class Learner:
         assert isinstance(self.average.module, Network)
         return self.average.module
 
-    def consider(self, miou: float) -> None:
+    def consider(self, score: float) -> None:
         """Keep the candidate if it was validated better than all before it."""
-        better = not self.best or miou > self.best["miou"] or math.isnan(self.best["miou"])
+        better = not self.best or score > self.best["score"] or math.isnan(self.best["score"])
         if self.settings.keep == "last" or better:
             state = self.candidate.state_dict()
-            self.best = {"miou": miou, "network": {n: t.clone() for n, t in state.items()}}
+            self.best = {"score": score, "network": {n: t.clone() for n, t in state.items()}}
 
     def chosen(self) -> Network:
         """The network that ships, in evaluation mode: the one kept, or else the candidate."""

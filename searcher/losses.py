@@ -14,7 +14,7 @@ from searcher import ranks
 from searcher.data import IGNORE
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
-"""Logits [B, K, H, W] (or [B, K]) and labels [B, H, W] (or [B]) -> a scalar."""
+"""Logits [B, K, H, W] and labels [B, H, W] -> a scalar."""
 
 SURE = 0.7
 """OHEM: a pixel whose class is given this probability is easy."""

@@ -11,8 +11,10 @@ from typing import Literal
 import torch
 from lightning_fabric import Fabric
 
+from models.genotype import Labels
+from models.network import Network
 from recipe import Compute, Recipe
-from searcher.data import Split
+from searcher.data import DataSet, Split
 from searcher.data.augment import Augmented, Resized
 from searcher.data.batches import Batches, halves
 from searcher.data.frequencies import pixel_counts, repeats
@@ -51,11 +53,14 @@ def fabric_for(compute: Compute) -> Fabric:
     return fabric
 
 
-def search_task(recipe: Recipe, num_classes: int, train: Split, val: Split) -> Task:
+def search_task(
+    recipe: Recipe, num_classes: int, train: Split, val: Split, labels: Labels = "pixels"
+) -> Task:
     """Weights learn on one half of ``train``, the architecture on the other."""
     settings = recipe.search
     size = settings.size or recipe.data.size
-    look = Augmented(size, settings.crop or size, scale=(1.0, 1.5), colour=0.2)
+    crop = settings.crop or size
+    look = Augmented(size, crop, settings.scale, settings.colour, pad=settings.pad)
     weights, arch = halves(train, recipe.seed)
     workers = recipe.data.workers
     fabric = fabric_for(recipe.compute)
@@ -66,15 +71,26 @@ def search_task(recipe: Recipe, num_classes: int, train: Split, val: Split) -> T
         train=Batches(weights, look, batch, recipe.seed, workers=workers),
         arch=Batches(arch, look, batch, recipe.seed + 1, workers=workers),
         val=Batches(val, Resized(size), settings.batch, 0, shuffle=False),
+        labels=labels,
     )
 
 
-def train_task(recipe: Recipe, num_classes: int, train: Split, val: Split) -> Task:
+def train_task(
+    recipe: Recipe, num_classes: int, train: Split, val: Split, labels: Labels = "pixels"
+) -> Task:
     """All of ``train`` for the weights."""
     settings = recipe.train
     size = recipe.data.size
     crop = settings.crop or size
-    look = Augmented(size, crop, settings.scale, settings.colour, settings.erase)
+    look = Augmented(
+        size,
+        crop,
+        settings.scale,
+        settings.colour,
+        settings.erase,
+        settings.pad,
+        settings.cutout,
+    )
     if settings.rare:
         train = replace(
             train, often=repeats(pixel_counts(train, num_classes), settings.rare).tolist()
@@ -86,7 +102,17 @@ def train_task(recipe: Recipe, num_classes: int, train: Split, val: Split) -> Ta
         fabric,
         train=Batches(train, look, batch, recipe.seed, workers=recipe.data.workers),
         val=Batches(val, Resized(size), settings.batch, 0, shuffle=False),
+        labels=labels,
     )
+
+
+def check_labels(network: Network, data: DataSet) -> None:
+    """``ValueError`` where one has a class for every pixel and the other one for an image."""
+    if network.labels != data.labels:
+        raise ValueError(
+            f"a network of family {network.genotype.family} gives classes to {network.labels}, and "
+            f"data set {data.name} has them for {data.labels}: choose another genotype or data set"
+        )
 
 
 def keep_memory() -> None:

@@ -29,12 +29,14 @@ def search(
     *,
     key: Mapping[str, Any],
     pace: Pace | None = None,
+    metric: str = "miou",
 ) -> Trial:
     """The trial that ``strategy`` chooses after ``steps`` steps, its genotype saved in ``folder``.
 
     A job that was killed goes on from its last checkpoint, within a step where the strategy can.
     ``key`` is what the result depends on: ``ValueError`` where the state in ``folder`` was made
     with another one.  ``StoppedError`` where ``pace`` was asked to stop.
+    ``metric`` names the score of a trial in reports and logs.
     """
     job = Job(folder, key, pace)
     state = job.resume() or {"trials": []}
@@ -44,11 +46,11 @@ def search(
     with job.running():
         while len(trials) < steps:
             trials.append(strategy.step(lambda: job.between(lambda: state_of(strategy, trials))))
-            report(len(trials), {"miou": trials[-1].score})
+            report(len(trials), {metric: trials[-1].score})
             job.save(state_of(strategy, trials), is_best(trial.score for trial in trials))
-            job.log(TRIALS, log_lines(trials))
+            job.log(TRIALS, log_lines(trials, metric))
             job.pace.heed()
-    job.log(TRIALS, log_lines(trials))
+    job.log(TRIALS, log_lines(trials, metric))
     chosen = strategy.choose(trials)
     if job.writes:
         chosen.genotype.save(folder / GENOTYPE)
@@ -61,10 +63,10 @@ def state_of(strategy: Strategy, trials: Sequence[Trial]) -> dict[str, Any]:
     return {"trials": saved, "strategy": strategy.state_dict()}
 
 
-def log_lines(trials: Sequence[Trial]) -> list[dict[str, Any]]:
+def log_lines(trials: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
     """A line a trial."""
-    return [log_line(i, trial) for i, trial in enumerate(trials)]
+    return [log_line(i, trial, metric) for i, trial in enumerate(trials)]
 
 
-def log_line(step: int, trial: Trial) -> dict[str, Any]:
-    return {"step": step + 1, "miou": trial.score, "genotype": trial.genotype.fingerprint}
+def log_line(step: int, trial: Trial, metric: str) -> dict[str, Any]:
+    return {"step": step + 1, metric: trial.score, "genotype": trial.genotype.fingerprint}

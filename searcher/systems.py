@@ -17,8 +17,12 @@ System = Callable[[Task, Search], Strategy]
 
 
 def darts(task: Task, search: Search) -> Strategy:
-    """A normal and a reduction cell by first-order gradients."""
-    space = Darts(search.layers, search.nodes, search.sizes)
+    """A normal and a reduction cell by first-order gradients.
+
+    For images with one class the network of the paper, on the stem of CIFAR unless a size says so.
+    """
+    family = "classifier_stack" if task.labels == "images" else "cell_stack"
+    space = Darts(search.layers, search.nodes, {"stem_stride": 1, **search.sizes}, family)
     return Bilevel(Supernet(space, task.num_classes, softmax), task, search)
 
 
@@ -29,3 +33,6 @@ def auto_deeplab(task: Task, search: Search) -> Strategy:
 
 
 SYSTEMS: Mapping[str, System] = {"darts": darts, "auto_deeplab": auto_deeplab}
+
+CLASSIFYING = ("darts", "given")
+"""What a recipe may name for images with one class; the others are for classes of pixels."""

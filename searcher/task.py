@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from models.genotype import Labels
 from pace import never
 from searcher import ranks
 from searcher.data.batches import Batch, Batches
@@ -29,6 +30,8 @@ class Task:
     train: Batches
     val: Batches
     arch: Batches | None = None
+    labels: Labels = "pixels"
+    """What has a class.  An image with one is a map of one pixel: nothing but scores differs."""
     tick: Callable[[], None] = lambda: None
     """Called for every batch to train on that was drawn."""
 
@@ -51,7 +54,7 @@ class Task:
                 p.data = p.data.contiguous(memory_format=torch.channels_last)
 
     def logits(self, network: nn.Module, pixels: Tensor) -> Tensor:
-        """[B, 3, H, W] -> float32 [B, K, H, W], computed in the task's precision."""
+        """[B, 3, H, W] -> float32 [B, K, H, W] or [B, K, 1, 1], in the task's precision."""
         with self.fabric.autocast():
             return network(pixels).float()
 
@@ -72,6 +75,21 @@ class Task:
             between()
         confusion.table = ranks.total(confusion.table.to(self.fabric.device)).cpu()
         return confusion
+
+    @property
+    def metric(self) -> str:
+        """The name of the score that ranks networks."""
+        return "accuracy" if self.labels == "images" else "miou"
+
+    def scores(self, confusion: Confusion) -> Mapping[str, float]:
+        """What is reported of a validation, 0..1, :attr:`metric` among it."""
+        if self.labels == "images":
+            return {"accuracy": confusion.pixel_accuracy}
+        return {"miou": confusion.miou, "pixel_accuracy": confusion.pixel_accuracy}
+
+    def value(self, network: nn.Module, between: Callable[[], None] = never) -> float:
+        """The score that ranks ``network`` on the validation split: see :attr:`metric`."""
+        return self.scores(self.score(network, between))[self.metric]
 
 
 def finite(loss: Tensor) -> Tensor:

@@ -59,16 +59,17 @@ class Training:
     @property
     def best(self) -> bool:
         """Whether the last epoch was validated, and better than ever."""
-        scores = [line["miou"] for line in self.log if "miou" in line]
-        return "miou" in self.log[-1] and is_best(scores)
+        metric = self.task.metric
+        scores = [line[metric] for line in self.log if metric in line]
+        return metric in self.log[-1] and is_best(scores)
 
     def validate(self, epoch: int, between: Callable[[], None] = never) -> dict[str, float]:
         """Scores on the validation split, every few epochs and after the last."""
         if epoch % self.settings.validate_every and epoch != self.settings.epochs:
             return {}
-        confusion = self.task.score(self.learner.candidate, between)
-        self.learner.consider(confusion.miou)
-        return {"miou": confusion.miou, "pixel_accuracy": confusion.pixel_accuracy}
+        scores = self.task.scores(self.task.score(self.learner.candidate, between))
+        self.learner.consider(scores[self.task.metric])
+        return dict(scores)
 
     def state_dict(self) -> dict[str, Any]:
         return {"learner": self.learner.state_dict(), "log": self.log, "losses": self.losses}

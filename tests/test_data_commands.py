@@ -195,11 +195,13 @@ def test_build_runs_a_proposed_recipe(
     assert "val mIoU" in out
 
 
-def test_build_refuses_a_class_an_image(tmp_path: Path, lay_out: LayOut, segnas_once: Run) -> None:
+def test_what_segments_refuses_a_class_an_image(
+    tmp_path: Path, lay_out: LayOut, segnas_once: Run
+) -> None:
     lay_out("class_folders", tmp_path)
     path = tmp_path / "r.yaml"
     path.write_text(
-        f"system: darts\nout: {tmp_path / 'run'}\n"
+        f"system: auto_deeplab\nout: {tmp_path / 'run'}\n"
         f"data: {{name: class_folders, root: {tmp_path}, size: [32, 32]}}\n"
     )
     refused(segnas_once("search", path), "one class an image")

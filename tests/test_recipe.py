@@ -241,8 +241,13 @@ def test_the_sizes_in_a_recipe_are_those_that_families_read() -> None:
     from models.families import FAMILIES
 
     read = {size for family in FAMILIES.values() for size in family.SIZES}
-    elsewhere = {"layers", "widths"}
-    assert set(SIZES) == read - elsewhere, "layers: the search section; widths: a genotype"
+    assert set(SIZES) == read - {"widths"}, "widths are those of a genotype"
+
+
+def test_layers_of_a_search_have_a_key_of_their_own(path: Path) -> None:
+    assert "set search.layers" in refusal(path, {**LEAST, "search": {"sizes": {"layers": 8}}})
+    path.write_text(yaml.safe_dump({**LEAST, "train": {"sizes": {"layers": 20}}}))
+    assert Recipe.load(path).train.sizes == {"layers": 20}
 
 
 LEAF = st.integers() | st.text(max_size=3) | st.booleans() | st.lists(st.integers(), max_size=2)

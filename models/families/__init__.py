@@ -1,8 +1,9 @@
 """Network families: how a genotype's graphs are laid out into a body.
 
 A family is a function ``(genotype, num_classes, place) -> body`` and the body maps normalised
-images [B, 3, H, W] to logits [B, K, h, w] at a stride of its own.  Its ``middle``, where it has
-one, is the part whose output [B, C, h, w] an auxiliary head reads in training.
+images [B, 3, H, W] to logits [B, K, h, w] at a stride of its own, or [B, K, 1, 1] where an image
+has one class.  Its ``middle``, where it has one, is the part whose output [B, C, h, w] an auxiliary
+head reads in training: that of its ``auxiliary_head(num_classes)``, or a general one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import nn
 
 from models.cell import Place
 from models.families.cell_stack import CellStack
+from models.families.classifier_stack import ClassifierStack
 from models.families.hnasnet import HnasNet
 from models.families.pyramid import Pyramid
 from models.families.trellis import Trellis
@@ -30,7 +32,11 @@ class Family(Protocol):
 
 FAMILIES: dict[str, Family] = {
     "cell_stack": CellStack,
+    "classifier_stack": ClassifierStack,
     "trellis": Trellis,
     "hnasnet": HnasNet,
     "pyramid": Pyramid,
 }
+
+CLASSIFIERS = frozenset({"classifier_stack"})
+"""The families whose networks give one class to an image; those of the others label pixels."""

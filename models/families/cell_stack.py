@@ -7,6 +7,7 @@ node at stride 4, ``head`` channels of the segmentation head.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -32,6 +33,40 @@ class Stage(nn.Module):
         return self.cell(self.before(before), self.last(last))
 
 
+def reductions(layers: int) -> list[int]:
+    """The layers that halve the size, a third and two thirds of the way (DARTS, section 3)."""
+    return sorted({layers // 3, 2 * layers // 3})
+
+
+def stages(genotype: Genotype, place: Place, c_in: tuple[int, int], halved: bool) -> list[Stage]:
+    """The :class:`Stage` of every layer, as wide as the genotype's sizes say.
+
+    ``c_in`` are the channels of the two maps that the first one reads, ``halved`` whether the
+    second of them is half as large as the first.
+    """
+    width, layers = genotype.size("width"), genotype.size("layers")
+    if width < 2:
+        raise ValueError("sizes.width must be at least 2: a reduction splits it in two")
+    normal, reduce = Graph.of(genotype, "normal"), Graph.of(genotype, "reduce")
+    made = []
+    for layer in range(layers):
+        reducing = layer in reductions(layers)
+        width *= 2 if reducing else 1
+        cell = Cell(reduce if reducing else normal, width, 1 + reducing, place)
+        made.append(Stage(cell, width, c_in, halved))
+        c_in, halved = (c_in[1], cell.channels), reducing
+    return made
+
+
+def through(stages: Iterable[nn.Module], before: Tensor, last: Tensor) -> list[Tensor]:
+    """What every stage makes of the two maps before it: [B, C, H/stride, W/stride] each."""
+    maps = []
+    for stage in stages:
+        before, last = last, stage(before, last)
+        maps.append(last)
+    return maps
+
+
 class CellStack(nn.Module):
     """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
 
@@ -40,22 +75,11 @@ class CellStack(nn.Module):
 
     def __init__(self, genotype: Genotype, num_classes: int, place: Place) -> None:
         super().__init__()
-        width, layers = genotype.size("width"), genotype.size("layers")
-        if width < 2:
-            raise ValueError("sizes.width must be at least 2: a reduction splits it in two")
-        normal, reduce = Graph.of(genotype, "normal"), Graph.of(genotype, "reduce")
-        self.reductions = sorted({layers // 3, 2 * layers // 3})
+        width = genotype.size("width")
         self.stem = nn.ModuleList([ConvNormAct(3, width, 3, 2), ConvNormAct(width, width, 3, 2)])
-        self.cells = nn.ModuleList()
-        c_in, halved = (width, width), True
-        channels = []
-        for layer in range(layers):
-            reducing = layer in self.reductions
-            width *= 2 if reducing else 1
-            cell = Cell(reduce if reducing else normal, width, 1 + reducing, place)
-            self.cells.append(Stage(cell, width, c_in, halved))
-            c_in, halved = (c_in[1], cell.channels), reducing
-            channels.append(cell.channels)
+        cells = stages(genotype, place, (width, width), halved=True)
+        self.cells, self.reductions = nn.ModuleList(cells), reductions(len(cells))
+        channels = [stage.cell.channels for stage in cells]
         ends = [channels[layer] for layer in self.ends]
         self.head = PyramidHead(ends, genotype.size("head"), num_classes)
 
@@ -74,8 +98,5 @@ class CellStack(nn.Module):
         """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
         before = self.stem[0](x)
         last = self.stem[1](before)
-        maps = []
-        for stage in self.cells:
-            before, last = last, stage(before, last)
-            maps.append(last)
+        maps = through(self.cells, before, last)
         return self.head([maps[layer] for layer in self.ends])

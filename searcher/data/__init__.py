@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.genotype import Labels
 
 IGNORE = 255
 """The label of pixels that are no class: they teach nothing and are not scored."""
@@ -50,8 +51,8 @@ class DataSet:
     classes: tuple[str, ...]
     palette: tuple[tuple[int, int, int], ...]
     splits: Mapping[str, Split]
-    labels: Literal["pixels", "images"] = "pixels"
-    """What has a class: every pixel (segmentation) or every image (classification)."""
+    labels: Labels = "pixels"
+    """What has a class."""
 
     def split(self, name: str) -> Split:
         """The split called ``name``; ``ValueError`` lists what there is."""

@@ -46,6 +46,10 @@ class Augmented:
     colour: float = 0.2
     erase: float = 0.0
     """The share of the examples in which a rectangle is painted grey and labelled ``IGNORE``."""
+    pad: int = 0
+    """By how many pixels of what comes out the window is shifted at most, out of the image too."""
+    cutout: int = 0
+    """The side of a square that is painted grey and labelled ``IGNORE`` in every example."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """[H, W] -> [*crop]; the class of a whole image stays what it is."""
@@ -55,9 +59,10 @@ class Augmented:
         labels = look(sample.labels, box, self.crop) if sample.labels.ndim else sample.labels
         if rng.random() < 0.5:
             pixels, labels = pixels[:, ::-1], labels[:, ::-1] if labels.ndim else labels
+        made = Sample(pixels.copy(), labels.copy())
         if self.erase and rng.random() < self.erase:
-            return erased(Sample(pixels, labels), rng)
-        return Sample(pixels.copy(), labels.copy())
+            made = erased(made, rng)
+        return cut_out(made, self.cutout, rng) if self.cutout else made
 
     def window(
         self, shape: tuple[int, ...], zoom: float, rng: np.random.Generator
@@ -67,6 +72,9 @@ class Augmented:
         for axis in (1, 0):
             length = self.crop[axis] / (self.size[axis] * zoom) * shape[axis]
             start = rng.uniform(min(0.0, shape[axis] - length), max(0.0, shape[axis] - length))
+            if self.pad:
+                shift = int(rng.integers(-self.pad, self.pad, endpoint=True))
+                start += shift * length / self.crop[axis]
             edges.append((start, start + length))
         (left, right), (upper, lower) = edges
         return left, upper, right, lower
@@ -122,8 +130,22 @@ def erased(sample: Sample, rng: np.random.Generator) -> Sample:
     h = min(height, max(1, round((area * aspect) ** 0.5)))
     w = min(width, max(1, round((area / aspect) ** 0.5)))
     top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+    return without(sample, slice(top, top + h), slice(left, left + w))
+
+
+def cut_out(sample: Sample, side: int, rng: np.random.Generator) -> Sample:
+    """Without a square around any pixel, as far as it lies in the image (DeVries and Taylor)."""
+    rows, columns = (
+        slice(max(0, centre - side // 2), centre + side // 2 + side % 2)
+        for centre in rng.integers(sample.pixels.shape[:2]).tolist()
+    )
+    return without(sample, rows, columns)
+
+
+def without(sample: Sample, rows: slice, columns: slice) -> Sample:
+    """A part painted grey; what it shows has no label, the class of the image stays."""
     pixels, labels = sample.pixels.copy(), sample.labels.copy()
-    pixels[top : top + h, left : left + w] = GREY
+    pixels[rows, columns] = GREY
     if labels.ndim:
-        labels[top : top + h, left : left + w] = IGNORE
+        labels[rows, columns] = IGNORE
     return Sample(pixels, labels)

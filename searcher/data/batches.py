@@ -18,7 +18,7 @@ from searcher.data import Sample, Split
 Batch = tuple[Tensor, Tensor]
 """Pixels [B, 3, H, W], float in 0..255 and channels last in memory; labels [B, H, W], int64.
 
-Labels are [B] where every image has one class.
+Labels are [B, 1, 1] where every image has one class: that of its only pixel.
 """
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
@@ -72,6 +72,8 @@ class Batches:
             generator=torch.Generator(),
         )
         for pixels, labels in loader if self.workers else ahead(iter(loader)):
+            if labels.ndim == 1:
+                labels = labels[:, None, None]
             yield pixels.permute(0, 3, 1, 2).float(), labels.long()
 
     def order(self, epoch: int) -> NDArray[np.int64]:

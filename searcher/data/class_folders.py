@@ -78,8 +78,16 @@ def parted(
 
 
 def joined(found: Mapping[str, Classified]) -> Split:
-    """The split of all classes."""
+    """The split of all classes, in each stretch of which they are mixed as in the whole.
+
+    A supernet is validated with the statistics of a batch, which must not be that of one class.
+    """
     images = {name: image for of_class in found.values() for name, image in of_class.items()}
+    places = {
+        name: (i + 0.5) / len(of_class)
+        for of_class in found.values()
+        for i, name in enumerate(of_class)
+    }
 
     def whole(name: str) -> Sample:
         path, label = images[name]
@@ -89,4 +97,4 @@ def joined(found: Mapping[str, Classified]) -> Split:
         measure(images[name][0])
 
     digest = fingerprint({name: (path,) for name, (path, _) in images.items()})
-    return Split(tuple(images), whole, digest, header)
+    return Split(tuple(sorted(images, key=places.__getitem__)), whole, digest, header)

@@ -1,6 +1,6 @@
 """DARTS (Liu et al., ICLR 2019): a normal and a reduction cell, shared by all layers.
 
-With the segmentation head of the ``cell_stack`` family; the paper classifies.
+In the family ``classifier_stack`` as in the paper, or in ``cell_stack`` with a segmentation head.
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ class Darts:
 
     ops: Mapping[str, tuple[str, ...]] = {"normal": OPS, "reduce": OPS}
 
-    def __init__(self, layers: int, nodes: int, sizes: Mapping[str, Size]) -> None:
-        self.nodes, self.edges = nodes, all_edges(nodes)
-        self.sizes = read_by("cell_stack", {**sizes, "layers": layers})
+    def __init__(
+        self, layers: int, nodes: int, sizes: Mapping[str, Size], family: str = "cell_stack"
+    ) -> None:
+        self.nodes, self.edges, self.family = nodes, all_edges(nodes), family
+        self.sizes = read_by(family, {**sizes, "layers": layers})
 
     def complete(self) -> Genotype:
         return self.genotype(dict.fromkeys(self.ops, self.edges))
@@ -51,4 +53,4 @@ class Darts:
         return count_cells(self.nodes, OPS) ** 2
 
     def genotype(self, graphs: Mapping[str, tuple[Edge, ...]]) -> Genotype:
-        return Genotype("cell_stack", graphs, self.sizes)
+        return Genotype(self.family, graphs, self.sizes)

@@ -12,7 +12,7 @@ from pace import never
 
 @dataclass(frozen=True)
 class Trial:
-    """One architecture that a search tried, and its mean IoU there, 0..1."""
+    """One architecture that a search tried, and its score there, 0..1: see ``Task.metric``."""
 
     genotype: Genotype
     score: float

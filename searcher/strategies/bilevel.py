@@ -62,9 +62,9 @@ class Bilevel:
             self.update(self.weight_optimizer, batch)
             self.batch += 1
             between()
-        miou = self.task.score(self.supernet, between).miou
+        score = self.task.value(self.supernet, between)
         self.epoch, self.batch = self.epoch + 1, 0
-        return Trial(self.supernet.derive(), miou)
+        return Trial(self.supernet.derive(), score)
 
     def arch_batches(self, drawn: int = 0) -> Iterator[Batch]:
         """Batches of the half for the architecture, reshuffled whenever it ends.

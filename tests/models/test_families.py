@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from models.cell import Cell, Graph, Slot, concrete
+from models.cell import Cell, Slot, concrete
 from models.families import FAMILIES
 from models.families.cell_stack import CellStack, Stage
 from models.families.trellis import STEM, EndsHead, PathHead, Trellis, check_path, predecessor
 from models.genotype import Edge, Genotype, Size
 from models.layers import FactorizedReduce
-from models.network import build, parameters
+from models.network import build
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.darts import Darts
 
@@ -177,51 +177,6 @@ def test_strides_are_two_on_edges_from_the_inputs_of_reductions_alone() -> None:
         strided = slot.graph == "reduce" and slot.edge.src < 2
         assert slot.stride == (2 if strided else 1)
     assert {slot.stride for slot in slots} == {1, 2}
-
-
-PAPER = {
-    "normal": (
-        ("sep_conv_3x3", 1), ("sep_conv_3x3", 0), ("skip_connect", 0), ("sep_conv_3x3", 1),
-        ("skip_connect", 0), ("sep_conv_3x3", 1), ("sep_conv_3x3", 0), ("skip_connect", 2),
-    ),
-    "reduce": (
-        ("max_pool_3x3", 0), ("max_pool_3x3", 1), ("skip_connect", 2), ("max_pool_3x3", 0),
-        ("max_pool_3x3", 0), ("skip_connect", 2), ("skip_connect", 2), ("avg_pool_3x3", 0),
-    ),
-}  # fmt: skip
-"""DARTS (first order) as printed in the paper: two (op, source) a node."""
-
-SECOND = {
-    "normal": (
-        ("sep_conv_3x3", 0), ("sep_conv_3x3", 1), ("sep_conv_3x3", 0), ("sep_conv_3x3", 1),
-        ("sep_conv_3x3", 1), ("skip_connect", 0), ("skip_connect", 0), ("dil_conv_3x3", 2),
-    ),
-    "reduce": (
-        ("max_pool_3x3", 0), ("max_pool_3x3", 1), ("skip_connect", 2), ("max_pool_3x3", 1),
-        ("max_pool_3x3", 0), ("skip_connect", 2), ("skip_connect", 2), ("max_pool_3x3", 1),
-    ),
-}  # fmt: skip
-"""DARTS (second order)."""
-
-
-@pytest.mark.parametrize(("printed", "count"), [(PAPER, 3_169_414), (SECOND, 3_349_342)])
-def test_the_published_cells_have_the_published_number_of_parameters(
-    printed: dict[str, tuple[tuple[str, int], ...]], count: int
-) -> None:
-    """The CIFAR network: 20 cells, 36 channels, a stem of 108 channels and a linear classifier."""
-    graphs = {
-        name: tuple(Edge(src, 2 + i // 2, op) for i, (op, src) in enumerate(pairs))
-        for name, pairs in printed.items()
-    }
-    c, c_in, reduced, total = 36, (108, 108), False, 3 * 108 * 9 + 2 * 108
-    for layer in range(20):
-        reducing = layer in (6, 13)
-        c *= 2 if reducing else 1
-        name = "reduce" if reducing else "normal"
-        cell = Cell(Graph(name, graphs[name]), c, 1 + reducing, concrete)
-        total += parameters(Stage(cell, c, c_in, reduced))
-        c_in, reduced = (c_in[1], cell.channels), reducing
-    assert total + c_in[1] * 10 + 10 == count
 
 
 def test_the_published_path_gives_the_published_sizes() -> None:

@@ -25,3 +25,11 @@ def test_a_reduction_halves_the_map_and_doubles_the_channels() -> None:
 def test_odd_sizes_are_those_of_the_network() -> None:
     last = stands(STACK, (65, 97))[-1]
     assert (last.height, last.width) == (9, 13)
+
+
+def test_a_classifier_on_the_stem_of_cifar_begins_at_the_size_of_the_image() -> None:
+    sizes = {"width": 4, "layers": 3, "stem_stride": 1}
+    found = stands(Genotype("classifier_stack", STACK.graphs, sizes), (32, 40))
+    assert [(stand.height, stand.width, stand.slot.channels) for stand in found[::2]] == [
+        (32, 40, 4), (32, 40, 8), (16, 20, 16),
+    ]  # fmt: skip

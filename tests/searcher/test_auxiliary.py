@@ -11,13 +11,14 @@ from torch import nn
 
 from models.cell import Cell
 from models.families import pyramid
+from models.families.classifier_stack import AuxiliaryHead
 from models.genotype import Edge, Genotype
 from models.network import Network, build
 from searcher.auxiliary import DropPath, Tapped
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.darts import Darts
 
-SIZES = {"width": 2, "stem": 4, "head": 4}
+SIZES = {"width": 2, "stem": 4, "stem_stride": 1, "head": 4}
 PYRAMID = Genotype(
     "pyramid",
     {"stages": (Edge(0, 1, "conv_3x3"), Edge(0, 1, "skip_connect"), Edge(16, 17, "conv_3x3"))},
@@ -25,13 +26,14 @@ PYRAMID = Genotype(
 )
 
 
-@pytest.fixture(params=["cell_stack", "trellis", "hnasnet", "pyramid"])
+@pytest.fixture(params=["cell_stack", "classifier_stack", "trellis", "hnasnet", "pyramid"])
 def network(request: pytest.FixtureRequest) -> Network:
     torch.manual_seed(0)
     rng = random.Random(2)
     path = AutoDeepLab(3, 2, SIZES).sample(rng)
     genotypes = {
         "cell_stack": Darts(3, 2, SIZES).sample(rng),
+        "classifier_stack": Darts(3, 2, SIZES, "classifier_stack").sample(rng),
         "hnasnet": path,
         "trellis": replace(path, family="trellis"),
         "pyramid": PYRAMID,
@@ -43,7 +45,8 @@ def test_a_second_head_answers_too_and_the_network_stays_as_it_is(network: Netwo
     names, pixels = set(network.state_dict()), 255 * torch.rand(2, 3, 40, 48)
     tapped = Tapped(network).train()
     logits, second = tapped(pixels)
-    assert logits.shape == second.shape == (2, 3, 40, 48)
+    size = (1, 1) if network.labels == "images" else (40, 48)
+    assert logits.shape == second.shape == (2, 3, *size)
     second.sum().backward()
     grads = [p.grad is not None and bool(p.grad.any()) for p in network.parameters()]
     assert any(grads), "the second head teaches the network"
@@ -52,6 +55,11 @@ def test_a_second_head_answers_too_and_the_network_stays_as_it_is(network: Netwo
     assert not any(m._forward_hooks for m in network.modules())
     tapped.eval()
     assert torch.equal(tapped(pixels)[0], network(pixels))
+
+
+def test_a_body_brings_the_second_head_of_its_paper(network: Network) -> None:
+    own = isinstance(Tapped(network).head, AuxiliaryHead)
+    assert own == (network.genotype.family == "classifier_stack")
 
 
 def test_a_family_without_a_middle_is_refused() -> None:

@@ -148,9 +148,9 @@ def test_the_network_that_ships_is_the_one_to_keep(
     task = tiny_task()
     made = learner(task, keep=keep)
     seen = []
-    for miou, batch in zip((float("nan"), 0.5, 0.4, 0.5), batches(task), strict=False):
+    for score, batch in zip((float("nan"), 0.5, 0.4, 0.5), batches(task), strict=False):
         made.step(batch)
-        made.consider(miou)
+        made.consider(score)
         seen.append({name: t.clone() for name, t in made.network.state_dict().items()})
     chosen = made.chosen()
     assert not chosen.training
@@ -175,6 +175,14 @@ def test_a_compiled_network_learns_the_same(
 def test_a_teacher_of_other_classes_is_refused(tiny_task: MakeTask, tmp_path: Path) -> None:
     weights.save(build(fresh().genotype, 4), tmp_path)
     with pytest.raises(ValueError, match="knows 4 classes, and the data has 3"):
+        learner(tiny_task(), distill={"teacher": str(tmp_path)})
+
+
+def test_a_teacher_of_images_does_not_teach_pixels(tiny_task: MakeTask, tmp_path: Path) -> None:
+    """Its one answer would be spread over all pixels of the image."""
+    genotype = Darts(2, 1, {"width": 2, "stem_stride": 1}, "classifier_stack")
+    weights.save(build(genotype.sample(random.Random(1)), 3), tmp_path)
+    with pytest.raises(ValueError, match="gives classes to images, and the data to pixels"):
         learner(tiny_task(), distill={"teacher": str(tmp_path)})
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from searcher.data import IGNORE, Sample
-from searcher.data.augment import GREY, Augmented, Resized, erased, jitter, look
+from searcher.data.augment import GREY, Augmented, Resized, cut_out, erased, jitter, look
 
 SIDE = st.integers(2, 40)
 SIZE = st.tuples(SIDE, SIDE)
@@ -191,3 +191,52 @@ def test_erasing_is_off_unless_asked_for() -> None:
     assert (always(before, rng(0)).labels == IGNORE).any()
     whole = always(Sample(before.pixels, np.array(3, np.uint8)), rng(0))
     assert whole.labels == 3
+
+
+def test_a_padded_crop_is_the_image_moved_by_whole_pixels_and_nothing_else() -> None:
+    """The augmentation of CIFAR: a crop of the image padded by 4, each place as likely."""
+    pixels = rng(0).integers(0, 100, (16, 16, 3), dtype=np.uint8)
+    look_ = Augmented((16, 16), (16, 16), (1.0, 1.0), colour=0.0, pad=4)
+    padded = np.pad(pixels, ((4, 4), (4, 4), (0, 0)), constant_values=GREY)
+    places: dict[bytes, tuple[int, int]] = {}
+    for y in range(9):
+        for x in range(9):
+            view = padded[y : y + 16, x : x + 16]
+            places |= {view.tobytes(): (y, x), view[:, ::-1].tobytes(): (y, x)}
+    seen = [
+        places[look_(Sample(pixels, np.array(1, np.uint8)), rng(i)).pixels.tobytes()]
+        for i in range(500)
+    ]
+    for axis in (0, 1):
+        counts = np.bincount([place[axis] for place in seen], minlength=9)
+        assert len(counts) == 9
+        assert counts.min() > 25, counts
+
+
+@pytest.mark.parametrize("side", [1, 5, 16])
+def test_cutout_paints_a_square_around_any_pixel(side: int) -> None:
+    pixels = np.zeros((24, 20, 3), np.uint8)
+    areas, missing = set(), np.zeros((24, 20), bool)
+    for seed in range(400):
+        after = cut_out(Sample(pixels, np.zeros((24, 20), np.uint8)), side, rng(seed))
+        gone = (after.pixels == GREY).all(2)
+        assert np.array_equal(gone, after.labels == IGNORE)
+        rows, columns = gone.any(1), gone.any(0)
+        assert np.array_equal(gone, rows[:, None] & columns), "it is a rectangle"
+        areas.add(int(gone.sum()))
+        missing |= gone
+    assert max(areas) == side**2
+    assert (min(areas) < side**2) == (side > 1), "the image may cut it, but never all of it"
+    assert missing.any(1).all()
+    assert missing.any(0).all()
+
+
+def test_cutout_is_in_every_example_that_asks_for_it() -> None:
+    before = sample((32, 32))
+    plain, cut = (Augmented((32, 32), (32, 32), (1.0, 1.0), 0.0, cutout=side) for side in (0, 16))
+    for seed in range(20):
+        without, after = plain(before, rng(seed)), cut(before, rng(seed))
+        gone = after.labels == IGNORE
+        assert gone.any()
+        np.testing.assert_array_equal(after.pixels[~gone], without.pixels[~gone])
+    assert cut(Sample(before.pixels, np.array(3, np.uint8)), rng(0)).labels == 3

@@ -51,16 +51,28 @@ def test_val_is_used_where_it_is(root: Path) -> None:
         opened(root)
 
 
+def test_classes_are_mixed_in_every_stretch_of_a_split(root: Path) -> None:
+    for i in range(30):
+        picture(root / f"train/dark/more{i}.png")
+    for i in range(6):
+        picture(root / f"train/grey/{i}.png")
+    split = opened(root).split("train")
+    labels = np.array([int(split[i].labels) for i in range(len(split))])
+    assert np.bincount(labels).tolist() == [4, 28, 4]
+    for quarter in labels.reshape(4, 9):
+        assert np.bincount(quarter).tolist() == [1, 7, 1]
+
+
 @pytest.mark.parametrize("transform", [Resized((32, 64)), Augmented((32, 64), (32, 32))])
 def test_batches_have_a_class_an_image(root: Path, transform: Resized | Augmented) -> None:
     first, second = halves(kept(opened(root).split("train")), seed=0)
     assert len(first) == len(second) == 4
     ((pixels, labels),) = Batches(first, transform, batch=4, seed=0)(epoch=0)
     assert pixels.shape[:3] == (4, 3, 32)
-    assert labels.shape == (4,)
+    assert labels.shape == (4, 1, 1), "the class of an image is that of its only pixel"
     assert labels.dtype == torch.int64
     bright = [name.startswith("bright") for name in first.names]
-    assert sorted(labels.tolist()) == sorted(int(not b) for b in bright)
+    assert sorted(labels.flatten().tolist()) == sorted(int(not b) for b in bright)
 
 
 def test_bad_folders_are_named(root: Path) -> None:
