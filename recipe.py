@@ -80,6 +80,21 @@ class Data(Strict):
         return self
 
 
+class Cost(Strict):
+    """What an architecture costs, and how much a search minds."""
+
+    metric: Literal["latency", "macs", "parameters"] = "macs"
+    weight: NotNegative = 0.01
+    """How much the logarithm of the cost counts beside the loss on the labels."""
+    table: Path | None = None
+    """``latency``: what ``segnas latency`` measured; ``latency.json`` of the run if absent."""
+    device: str | None = None
+    """``latency``: the processor that the table must be of; this machine's if absent."""
+    runtime: RuntimeName = "onnxruntime"
+    precision: Literal["fp32"] = "fp32"
+    threads: Positive = 1
+
+
 class Search(Strict):
     """The search: how large the supernet is and how long it is trained."""
 
@@ -103,6 +118,10 @@ class Search(Strict):
     arch_lr: Rate = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 3e-4
     arch_weight_decay: Annotated[float, Field(ge=0)] = 1e-3
+    temperature: tuple[Rate, Rate] = (1.0, 0.1)
+    """``gas``: of the noise with which ops are drawn, in the first and in the last epoch."""
+    cost: Cost | None = None
+    """``gas``: what an architecture costs; absent, only the labels count."""
 
     @model_validator(mode="after")
     def leaves_time_to_search(self) -> Self:

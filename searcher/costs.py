@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.genotype import Edge, Genotype
+from models.genotype import Edge, Genotype, Size
 from models.network import parameters
 from models.ops import make_op
 from models.places import OpKey, stands
-from searcher.spaces import SearchSpace
+from searcher.spaces import SearchSpace, read_by
 
 Price = Callable[[OpKey], float]
 """What one op costs where it stands, in a unit of its own."""
@@ -56,13 +57,37 @@ class Costs:
         )
 
 
-def costs_of(space: SearchSpace, size: tuple[int, int], price: Price) -> Costs:
+@dataclass(frozen=True)
+class Target:
+    """What a search pays for: the network as it ships, often wider than the supernet.
+
+    ``size`` is the height and width of the image that its engine reads, ``sizes`` are those of
+    the genotype that differ from the search's, ``metric`` names the price.
+    """
+
+    metric: str
+    weight: float
+    price: Price
+    size: tuple[int, int]
+    sizes: Mapping[str, Size]
+
+    def costs(self, space: SearchSpace) -> Costs:
+        """What every op of ``space`` costs there."""
+        return costs_of(space, self.size, self.price, self.sizes)
+
+
+def costs_of(
+    space: SearchSpace, size: tuple[int, int], price: Price, sizes: Mapping[str, Size] | None = None
+) -> Costs:
     """What every op of ``space`` costs at images of ``size`` (height, width).
+
+    ``sizes`` are those of the network that differ from the space's.
 
     A cell that stands in several layers costs what it costs in all of them together; in a trellis,
     where only a path of layers is kept, in all of those that there are.
     """
     skeleton = space.complete()
+    skeleton = skeleton.resized(**read_by(skeleton.family, sizes or {}))
     table = {
         name: torch.zeros(len(edges), len(space.ops[name]))
         for name, edges in skeleton.graphs.items()

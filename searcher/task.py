@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pace import never
 from searcher import ranks
+from searcher.costs import Target
 from searcher.data.batches import Batch, Batches
 from searcher.losses import Criterion, cross_entropy
 from searcher.metrics import Confusion
@@ -31,6 +32,8 @@ class Task:
     arch: Batches | None = None
     tick: Callable[[], None] = lambda: None
     """Called for every batch to train on that was drawn."""
+    target: Target | None = None
+    """What an architecture costs, where the search minds."""
 
     def ready(self, batches: Batches, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from ``start`` on, on the task's device.

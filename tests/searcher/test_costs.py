@@ -11,7 +11,7 @@ from torch import Tensor
 from models.genotype import Genotype
 from models.network import build, macs, parameters
 from models.places import OpKey, stands
-from searcher.costs import Costs, Price, costs_of, macs_price, parameters_price
+from searcher.costs import Costs, Price, Target, costs_of, macs_price, parameters_price
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.darts import Darts
 
@@ -85,3 +85,11 @@ def test_the_costs_of_a_space_of_paths_can_be_asked_too() -> None:
     costs = costs_of(space, SIZE, macs_price)
     assert isinstance(costs, Costs)
     assert costs.decoded(space.sample(random.Random(0))) > 0
+
+
+def test_the_target_is_the_network_as_it_ships() -> None:
+    """A size that the family does not read is another family's."""
+    target = Target("macs", 0.1, macs_price, SIZE, {"width": 8, "stem": 3})
+    wide = costs_of(Darts(4, 2, {"width": 8, "head": 8}), SIZE, macs_price)
+    for name, table in target.costs(SPACE).table.items():
+        torch.testing.assert_close(table, wide.table[name])
