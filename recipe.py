@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from documents import parse, read_yaml
 
-SystemName = Literal["darts", "auto_deeplab", "given"]
+SystemName = Literal["darts", "auto_deeplab", "gas", "given"]
 DataName = Literal["streets", "camvid", "cityscapes", "voc", "ade20k", "folder", "class_folders"]
 RuntimeName = Literal["onnxruntime", "torch"]
 Pixels = Annotated[int, Field(strict=True, ge=32, le=8192)]

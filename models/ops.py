@@ -25,6 +25,8 @@ OPS: dict[str, OpFactory] = {
     "sep_conv_3x3": lambda c, s: SepConv(c, 3, s),
     "sep_conv_5x5": lambda c, s: SepConv(c, 5, s),
     "dil_conv_3x3": lambda c, s: DepthwiseSeparable(c, 3, s, dilation=2),
+    "dil_conv_3x3_r4": lambda c, s: DepthwiseSeparable(c, 3, s, dilation=4),
+    "dil_conv_3x3_r8": lambda c, s: DepthwiseSeparable(c, 3, s, dilation=8),
     "dil_conv_5x5": lambda c, s: DepthwiseSeparable(c, 5, s, dilation=2),
     "conv_3x3": lambda c, s: ActConvNorm(c, c, 3, s),
     "atrous_conv_3x3": lambda c, s: ActConvNorm(c, c, 3, s, dilation=2),

@@ -70,6 +70,8 @@ class Target:
     price: Price
     size: tuple[int, int]
     sizes: Mapping[str, Size]
+    rest: float = 0.0
+    """What the network costs beside the ops that are chosen."""
 
     def costs(self, space: SearchSpace) -> Costs:
         """What every op of ``space`` costs there."""

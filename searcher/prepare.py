@@ -16,6 +16,7 @@ from searcher.data import Split
 from searcher.data.augment import Augmented, Resized
 from searcher.data.batches import Batches, halves
 from searcher.data.frequencies import pixel_counts, repeats
+from searcher.systems import JOINT
 from searcher.task import Task
 
 PRECISIONS: Mapping[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
@@ -52,11 +53,15 @@ def fabric_for(compute: Compute) -> Fabric:
 
 
 def search_task(recipe: Recipe, num_classes: int, train: Split, val: Split) -> Task:
-    """Weights learn on one half of ``train``, the architecture on the other."""
+    """Weights learn on one half of ``train``, the architecture on the other.
+
+    Where both learn together they do so on all of it.
+    """
     settings = recipe.search
     size = settings.size or recipe.data.size
     look = Augmented(size, settings.crop or size, scale=(1.0, 1.5), colour=0.2)
-    weights, arch = halves(train, recipe.seed)
+    joint = recipe.system in JOINT
+    weights, arch = (train, None) if joint else halves(train, recipe.seed)
     workers = recipe.data.workers
     fabric = fabric_for(recipe.compute)
     batch = settings.batch * fabric.world_size
@@ -64,7 +69,7 @@ def search_task(recipe: Recipe, num_classes: int, train: Split, val: Split) -> T
         num_classes,
         fabric,
         train=Batches(weights, look, batch, recipe.seed, workers=workers),
-        arch=Batches(arch, look, batch, recipe.seed + 1, workers=workers),
+        arch=None if arch is None else Batches(arch, look, batch, recipe.seed + 1, workers=workers),
         val=Batches(val, Resized(size), settings.batch, 0, shuffle=False),
     )
 

@@ -40,11 +40,11 @@ def search(
     state = job.resume() or {"trials": []}
     if "strategy" in state:
         strategy.load_state_dict(state["strategy"])
-    trials = [Trial(Genotype.from_json(g), score) for g, score in state["trials"]]
+    trials = [Trial(Genotype.from_json(g), *rest) for g, *rest in state["trials"]]
     with job.running():
         while len(trials) < steps:
             trials.append(strategy.step(lambda: job.between(lambda: state_of(strategy, trials))))
-            report(len(trials), {"miou": trials[-1].score})
+            report(len(trials), {"miou": trials[-1].score, **trials[-1].costs})
             job.save(state_of(strategy, trials), is_best(trial.score for trial in trials))
             write_trials(folder, trials)
             job.pace.heed()
@@ -56,7 +56,7 @@ def search(
 
 def state_of(strategy: Strategy, trials: Sequence[Trial]) -> dict[str, Any]:
     """What a search goes on from."""
-    saved = [(trial.genotype.to_json(), trial.score) for trial in trials]
+    saved = [(t.genotype.to_json(), t.score, dict(t.costs)) for t in trials]
     return {"trials": saved, "strategy": strategy.state_dict()}
 
 
@@ -66,4 +66,5 @@ def write_trials(folder: Path, trials: Sequence[Trial]) -> None:
 
 
 def log_line(step: int, trial: Trial) -> dict[str, Any]:
-    return {"step": step + 1, "miou": trial.score, "genotype": trial.genotype.fingerprint}
+    scores = {"miou": trial.score, **trial.costs}
+    return {"step": step + 1, **scores, "genotype": trial.genotype.fingerprint}

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from recipe import Search
+from searcher.guided import GuidedGumbel
 from searcher.relaxations import PathSoftmax, softmax
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.darts import Darts
+from searcher.spaces.gas import Gas
 from searcher.strategies import Strategy
 from searcher.strategies.bilevel import Bilevel
+from searcher.strategies.joint import Joint
 from searcher.supernet import Supernet
 from searcher.task import Task
 
@@ -28,4 +31,14 @@ def auto_deeplab(task: Task, search: Search) -> Strategy:
     return Bilevel(Supernet(space, task.num_classes, PathSoftmax(space.path)), task, search)
 
 
-SYSTEMS: Mapping[str, System] = {"darts": darts, "auto_deeplab": auto_deeplab}
+def gas(task: Task, search: Search) -> Strategy:
+    """A graph for each cell, neighbours guiding each other, drawn ops, and their latency."""
+    space = Gas(search.layers, search.nodes, search.sizes)
+    relax = GuidedGumbel(space.ops)
+    return Joint(Supernet(space, task.num_classes, relax), relax, task, search)
+
+
+SYSTEMS: Mapping[str, System] = {"darts": darts, "auto_deeplab": auto_deeplab, "gas": gas}
+
+JOINT = ("gas",)
+"""The systems whose weights and architecture learn from the same images, which are all of them."""

@@ -33,7 +33,7 @@ export: {{examples: 2}}
 bench: {{threads: [1], iterations: 3, warmup: 1}}
 compute: {{precision: fp32, device: cpu}}
 """
-EXTRA = {"darts": "", "auto_deeplab": "stem: 4, "}
+EXTRA = {"auto_deeplab": "stem: 4, "}
 
 
 @pytest.fixture(scope="module", params=list(SYSTEMS))
@@ -45,7 +45,7 @@ def system(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def recipe(system: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(system)
-    text = RECIPE.format(system=system, out=folder / "run", extra=EXTRA[system])
+    text = RECIPE.format(system=system, out=folder / "run", extra=EXTRA.get(system, ""))
     (folder / "recipe.yaml").write_text(text)
     return folder / "recipe.yaml"
 

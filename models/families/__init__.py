@@ -12,6 +12,7 @@ from typing import Protocol
 from torch import nn
 
 from models.cell import Place
+from models.families.cell_sequence import CellSequence
 from models.families.cell_stack import CellStack
 from models.families.pyramid import Pyramid
 from models.families.trellis import Trellis
@@ -29,6 +30,7 @@ class Family(Protocol):
 
 FAMILIES: dict[str, Family] = {
     "cell_stack": CellStack,
+    "cell_sequence": CellSequence,
     "trellis": Trellis,
     "pyramid": Pyramid,
 }

@@ -7,6 +7,7 @@ node at stride 4, ``head`` channels of the segmentation head.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -44,26 +45,12 @@ class CellStack(nn.Module):
         if width < 2:
             raise ValueError("sizes.width must be at least 2: a reduction splits it in two")
         normal, reduce = Graph.of(genotype, "normal"), Graph.of(genotype, "reduce")
-        self.reductions = sorted({layers // 3, 2 * layers // 3})
+        self.reductions = reductions(layers)
         self.stem = nn.ModuleList([ConvNormAct(3, width, 3, 2), ConvNormAct(width, width, 3, 2)])
-        self.cells = nn.ModuleList()
-        c_in, halved = (width, width), True
-        channels = []
-        for layer in range(layers):
-            reducing = layer in self.reductions
-            width *= 2 if reducing else 1
-            cell = Cell(reduce if reducing else normal, width, 1 + reducing, place)
-            self.cells.append(Stage(cell, width, c_in, halved))
-            c_in, halved = (c_in[1], cell.channels), reducing
-            channels.append(cell.channels)
-        ends = [channels[layer] for layer in self.ends]
-        self.head = PyramidHead(ends, genotype.size("head"), num_classes)
-
-    @property
-    def ends(self) -> list[int]:
-        """The last layer of every scale, finest first."""
-        last = [layer - 1 for layer in self.reductions if layer > 0]
-        return [*last, len(self.cells) - 1]
+        graphs = [reduce if layer in self.reductions else normal for layer in range(layers)]
+        made = stages(graphs, width, place)
+        self.cells = nn.ModuleList(made)
+        self.head = PyramidHead(end_channels(made), genotype.size("head"), num_classes)
 
     @property
     def middle(self) -> nn.Module:
@@ -73,9 +60,41 @@ class CellStack(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
         before = self.stem[0](x)
-        last = self.stem[1](before)
-        maps = []
-        for stage in self.cells:
-            before, last = last, stage(before, last)
-            maps.append(last)
-        return self.head([maps[layer] for layer in self.ends])
+        return self.head(scales(self.cells, before, self.stem[1](before)))
+
+
+def reductions(layers: int) -> list[int]:
+    """The layers that halve the size: those at a third and two thirds (DARTS)."""
+    return sorted({layers // 3, 2 * layers // 3})
+
+
+def ends(layers: int) -> list[int]:
+    """The last layer of every scale, finest first."""
+    return [*(layer - 1 for layer in reductions(layers) if layer > 0), layers - 1]
+
+
+def stages(graphs: Sequence[Graph], width: int, place: Place) -> list[Stage]:
+    """A stage for each graph, after a stem whose maps have ``width`` channels at two scales."""
+    made: list[Stage] = []
+    c_in, halved = (width, width), True
+    for layer, graph in enumerate(graphs):
+        reducing = layer in reductions(len(graphs))
+        width *= 2 if reducing else 1
+        cell = Cell(graph, width, 1 + reducing, place)
+        made.append(Stage(cell, width, c_in, halved))
+        c_in, halved = (c_in[1], cell.channels), reducing
+    return made
+
+
+def end_channels(cells: Sequence[Stage]) -> list[int]:
+    """Of the last layer of every scale, finest first."""
+    return [cells[layer].cell.channels for layer in ends(len(cells))]
+
+
+def scales(cells: nn.ModuleList, before: Tensor, last: Tensor) -> list[Tensor]:
+    """The stem's maps [B, C, 2h, 2w] and [B, C, h, w] -> the last map of every scale."""
+    maps = []
+    for stage in cells:
+        before, last = last, stage(before, last)
+        maps.append(last)
+    return [maps[layer] for layer in ends(len(cells))]

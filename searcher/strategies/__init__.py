@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from models.genotype import Genotype
@@ -12,10 +12,12 @@ from pace import never
 
 @dataclass(frozen=True)
 class Trial:
-    """One architecture that a search tried, and its mean IoU there, 0..1."""
+    """One architecture that a search tried, its mean IoU there, 0..1, and what it costs."""
 
     genotype: Genotype
     score: float
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """By what is counted and how, such as ``latency_decoded``."""
 
 
 class Strategy(Protocol):

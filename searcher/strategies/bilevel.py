@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -14,6 +13,7 @@ from pace import never
 from recipe import Search
 from searcher.checkpoint import located
 from searcher.data.batches import Batch
+from searcher.optimizers import search_rate
 from searcher.ranks import share_gradients
 from searcher.strategies import Trial
 from searcher.supernet import Supernet
@@ -42,9 +42,7 @@ class Bilevel:
 
     def weights(self) -> list[nn.Parameter]:
         """What computes, as opposed to what chooses."""
-        chosen = {id(p) for p in self.supernet.architecture()}
-        learned = (p for p in self.supernet.parameters() if p.requires_grad)
-        return [p for p in learned if id(p) not in chosen]
+        return self.supernet.computing()
 
     def step(self, between: Callable[[], None] = never) -> Trial:
         """One epoch over the half for weights, or what is left of it.
@@ -79,8 +77,7 @@ class Bilevel:
 
     def rate(self) -> float:
         """Cosine from ``search.lr`` to a twenty-fifth of it."""
-        share = self.epoch / self.search.epochs
-        return self.search.lr * (0.04 + 0.96 * (1 + math.cos(math.pi * share)) / 2)
+        return search_rate(self.search.lr, self.epoch / self.search.epochs)
 
     def update(self, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
         """One step of one optimizer; the gradients that the other would see are cleared."""

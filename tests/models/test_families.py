@@ -19,8 +19,10 @@ from models.families.trellis import STEM, EndsHead, PathHead, Trellis, check_pat
 from models.genotype import Edge, Genotype, Size
 from models.layers import FactorizedReduce
 from models.network import build, parameters
+from models.places import stands
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.darts import Darts
+from searcher.spaces.gas import Gas
 
 STACK = {"width": 2, "head": 4}
 GRID = {"width": 2, "stem": 3, "head": 4}
@@ -34,6 +36,10 @@ def grid(layers: int, nodes: int = 2, seed: int = 0) -> Genotype:
     return AutoDeepLab(layers, nodes, GRID).sample(random.Random(seed))
 
 
+def sequence(layers: int, nodes: int = 2, seed: int = 0) -> Genotype:
+    return Gas(layers, nodes, STACK).sample(random.Random(seed))
+
+
 def path(*levels: int) -> tuple[Edge, ...]:
     """The edges of a path through one level a layer, from the stem."""
     nodes = [0, *(4 * (i + 1) + level for i, level in enumerate(levels))]
@@ -45,7 +51,7 @@ def along(*levels: int) -> Genotype:
     return replace(one, graphs={**one.graphs, "path": path(*levels)})
 
 
-@pytest.mark.parametrize("make", [stack, grid])
+@pytest.mark.parametrize("make", [stack, grid, sequence])
 @settings(max_examples=10, deadline=None)
 @given(
     layers=st.integers(1, 6),
@@ -69,7 +75,7 @@ def test_a_sampled_genotype_builds_and_keeps_the_size(
     assert all(p.grad is not None for p in head)
 
 
-@pytest.mark.parametrize("make", [stack, grid])
+@pytest.mark.parametrize("make", [stack, grid, sequence])
 @pytest.mark.parametrize("value", [None, 0, -3, 5000, (4,), True])
 def test_every_wrong_or_missing_size_is_named(make: type, value: Size | None) -> None:
     genotype = make(3)
@@ -82,7 +88,7 @@ def test_every_wrong_or_missing_size_is_named(make: type, value: Size | None) ->
             build(replace(genotype, sizes=sizes), 2)
 
 
-@pytest.mark.parametrize("make", [stack, grid])
+@pytest.mark.parametrize("make", [stack, grid, sequence])
 def test_a_size_or_graph_that_the_family_does_not_read_is_named(make: type) -> None:
     genotype = make(3)
     with pytest.raises(ValueError, match=r"unknown key sizes\.widht; choose from width, "):
@@ -101,8 +107,36 @@ def test_every_missing_graph_is_named(make: type) -> None:
             build(replace(genotype, graphs=graphs), 2)
 
 
+def test_every_cell_of_a_sequence_is_its_own_and_one_that_is_missing_is_named() -> None:
+    genotype = sequence(4)
+    network = build(genotype, 2)
+    cells = [module for module in network.modules() if isinstance(module, Cell)]
+    assert [cell.graph.edges for cell in cells] == [genotype.graphs[f"cell{i}"] for i in range(4)]
+    assert len({cell.graph.edges for cell in cells}) == 4
+    for name in ("cell0", "cell1", "cell2"):
+        graphs = {n: edges for n, edges in genotype.graphs.items() if n != name}
+        with pytest.raises(ValueError, match=rf"graphs\.{name} is missing"):
+            build(replace(genotype, graphs=graphs), 2)
+    with pytest.raises(ValueError, match=r"graphs\.cell0 is missing"):
+        build(replace(genotype, graphs={}), 2)
+
+
+def test_cells_of_a_sequence_may_have_other_numbers_of_nodes() -> None:
+    many = {f"cell{i}": sequence(1, nodes).graphs["cell0"] for i, nodes in enumerate((1, 3, 2))}
+    network = build(replace(sequence(3), graphs=many), 2).eval()
+    assert network(torch.zeros(1, 3, 33, 47)).shape == (1, 2, 33, 47)
+
+
+def test_in_a_reduction_of_a_sequence_every_op_next_to_the_inputs_has_stride_2() -> None:
+    slots = [stand.slot for stand in stands(sequence(5, nodes=3), (64, 64))]
+    for slot in slots:
+        strided = slot.graph in ("cell1", "cell3") and slot.edge.src < 2
+        assert slot.stride == (2 if strided else 1)
+    assert {slot.stride for slot in slots} == {1, 2}
+
+
 def test_an_unknown_family_lists_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"unknown family 'tower'; choose from cell_stack, "):
+    with pytest.raises(ValueError, match=r"unknown family 'tower'; choose from cell_sequence, "):
         build(Genotype("tower", {}), 2)
 
 

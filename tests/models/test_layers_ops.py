@@ -146,6 +146,7 @@ def test_a_separable_convolution_strides_once_and_has_no_bias() -> None:
         ("sep_conv_3x3", 2 * (9 * 8 + 8 * 8 + 2 * 8)),
         ("sep_conv_5x5", 2 * (25 * 8 + 8 * 8 + 2 * 8)),
         ("dil_conv_3x3", 9 * 8 + 8 * 8 + 2 * 8),
+        ("dil_conv_3x3_r8", 9 * 8 + 8 * 8 + 2 * 8),
         ("dil_conv_5x5", 25 * 8 + 8 * 8 + 2 * 8),
         ("atrous_conv_3x3", 9 * 8 * 8 + 2 * 8),
         ("atrous_conv_5x5", 25 * 8 * 8 + 2 * 8),
@@ -158,9 +159,11 @@ def test_an_op_has_as_many_parameters_as_its_definition(name: str, count: int) -
 
 
 @pytest.mark.parametrize("name", [n for n in OPS if n.startswith(("dil", "atrous"))])
-def test_a_dilated_convolution_reaches_twice_as_far(name: str) -> None:
+def test_a_dilated_convolution_reaches_twice_as_far_or_its_rate(name: str) -> None:
     """The outermost input that moves the middle of the output."""
-    reach = 2 * (int(name[-1]) // 2)
+    kernel, _, rate = name.split("_", 2)[2].partition("_r")
+    taps = int(kernel[-1])
+    reach = int(rate or 2) * (taps // 2)
     op = make_op(name, 1).eval()
     for p in op.parameters():
         nn.init.constant_(p, 1.0)
@@ -169,7 +172,7 @@ def test_a_dilated_convolution_reaches_twice_as_far(name: str) -> None:
     assert x.grad is not None
     rows = x.grad[0, 0].abs().sum(1).nonzero().flatten().tolist()
     assert (rows[0], rows[-1]) == (8 - reach, 8 + reach)
-    assert len(rows) == int(name[-1])
+    assert len(rows) == taps
 
 
 def test_resize_leaves_a_map_of_the_right_size_alone() -> None:

@@ -6,7 +6,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 
 import numpy as np
 import pytest
@@ -24,6 +24,7 @@ from searcher.spaces import all_edges, strongest
 from searcher.spaces.auto_deeplab import OPS as GRID_OPS
 from searcher.spaces.auto_deeplab import AutoDeepLab, trellis_edges
 from searcher.spaces.darts import OPS, Darts
+from searcher.spaces.gas import Gas
 
 SEED = st.integers(0, 2**32)
 LOGIT = st.floats(-200, 200, width=32)
@@ -48,6 +49,33 @@ def test_a_cell_of_five_nodes_has_20_edges_and_8_ops() -> None:
     arriving = Counter(edge.dst for edge in space.edges)
     sizes = [n**2 * len(GRID_OPS) ** 2 for n in arriving.values()]
     assert math.prod(sizes) == 556_627_761_561_600
+
+
+def test_every_cell_of_gas_has_5_edges_8_ops_and_a_choice_of_its_own() -> None:
+    space = Gas(6, 2, {})
+    complete = space.complete().graphs
+    assert list(complete) == list(space.ops) == [f"cell{i}" for i in range(6)]
+    assert {(len(edges), len(space.ops[n])) for n, edges in complete.items()} == {(5, 8)}
+    drawn = space.sample(random.Random(0))
+    assert len(set(drawn.graphs.values())) == 6
+
+
+def test_gas_counts_the_architectures_that_it_can_decode() -> None:
+    """Every choice of two edges and their ops in one cell, tried one by one."""
+    space = Gas(1, 2, {})
+    assert space.count() == 7_203
+    assert Gas(8, 2, {}).count() == 7_203**8
+    found = set()
+    real = [op for op in space.ops["cell0"] if op != "none"]
+    for i, j in combinations(range(2, 5), 2):
+        for ops in product(range(1, 8), repeat=4):
+            weights = torch.zeros(5, 8)
+            for row, op in zip((0, 1, i, j), ops, strict=True):
+                weights[row, op] = 1
+            edges = space.discretize({"cell0": weights}).graphs["cell0"]
+            found.add(edges)
+            assert {edge.op for edge in edges} <= set(real)
+    assert len(found) == space.count()
 
 
 def test_edges_are_ordered_by_node_then_source() -> None:
@@ -75,7 +103,7 @@ def test_the_trellis_has_as_many_paths_as_published(layers: int, count: int) -> 
 
 @given(seed=SEED, nodes=st.integers(1, 5))
 def test_a_decoded_cell_has_two_predecessors_a_node_and_never_none(seed: int, nodes: int) -> None:
-    for space in (Darts(3, nodes, {}), AutoDeepLab(3, nodes, {})):
+    for space in (Darts(3, nodes, {}), AutoDeepLab(3, nodes, {}), Gas(3, nodes, {})):
         sampled = space.sample(random.Random(seed))
         logits = {
             name: rows(len(edges), len(space.ops[name]), seed)
@@ -251,7 +279,7 @@ def test_path_softmax_relaxes_the_cell_by_the_ops_of_each_edge() -> None:
 @given(seed=SEED)
 @example(seed=0)
 def test_a_sample_is_the_same_for_the_same_seed_and_can_be_built(seed: int) -> None:
-    for space in (Darts(3, 2, {"width": 2, "head": 2}), AutoDeepLab(4, 2, SIZES)):
+    for space in (Darts(3, 2, SIZES), AutoDeepLab(4, 2, SIZES), Gas(3, 2, SIZES)):
         genotype = space.sample(random.Random(seed))
         assert genotype == space.sample(random.Random(seed))
         build(genotype, 2)
@@ -266,7 +294,7 @@ def test_a_space_takes_the_sizes_that_its_family_reads() -> None:
 
 
 def test_samples_differ() -> None:
-    for space in (Darts(3, 2, {}), AutoDeepLab(4, 2, {})):
+    for space in (Darts(3, 2, {}), AutoDeepLab(4, 2, {}), Gas(3, 2, {})):
         rng = random.Random(1)
         drawn = {space.sample(rng).fingerprint for _ in range(20)}
         assert len(drawn) == 20
