@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 from torch import nn
 
-from models.layers import ActConvNorm, DepthwiseSeparable, FactorizedReduce, SepConv, Zero
+from models.layers import (
+    ActConvNorm,
+    DepthwiseSeparable,
+    FactorizedReduce,
+    PoolGrid,
+    SepConv,
+    Zero,
+)
 
 OpFactory = Callable[[int, int], nn.Module]
 """``(channels, stride) -> module``, [B, C, H, W] -> [B, C, H/stride, W/stride]."""
@@ -28,9 +35,17 @@ OPS: dict[str, OpFactory] = {
     "dil_conv_3x3_r4": lambda c, s: DepthwiseSeparable(c, 3, s, dilation=4),
     "dil_conv_3x3_r8": lambda c, s: DepthwiseSeparable(c, 3, s, dilation=8),
     "dil_conv_5x5": lambda c, s: DepthwiseSeparable(c, 5, s, dilation=2),
+    "conv_1x1": lambda c, s: ActConvNorm(c, c, 1, s),
     "conv_3x3": lambda c, s: ActConvNorm(c, c, 3, s),
     "atrous_conv_3x3": lambda c, s: ActConvNorm(c, c, 3, s, dilation=2),
     "atrous_conv_5x5": lambda c, s: ActConvNorm(c, c, 5, s, dilation=2),
+    "atrous_conv_3x3_r3": lambda c, s: ActConvNorm(c, c, 3, s, dilation=3),
+    "atrous_conv_3x3_r6": lambda c, s: ActConvNorm(c, c, 3, s, dilation=6),
+    "atrous_conv_3x3_r12": lambda c, s: ActConvNorm(c, c, 3, s, dilation=12),
+    "atrous_conv_3x3_r18": lambda c, s: ActConvNorm(c, c, 3, s, dilation=18),
+    "pool_grid_2": lambda c, s: PoolGrid(c, 2, s),
+    "pool_grid_4": lambda c, s: PoolGrid(c, 4, s),
+    "pool_grid_8": lambda c, s: PoolGrid(c, 8, s),
 }
 
 

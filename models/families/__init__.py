@@ -14,6 +14,7 @@ from torch import nn
 from models.cell import Place
 from models.families.cell_sequence import CellSequence
 from models.families.cell_stack import CellStack
+from models.families.multi_scale import MultiScale
 from models.families.pyramid import Pyramid
 from models.families.trellis import Trellis
 from models.genotype import Genotype
@@ -31,6 +32,7 @@ class Family(Protocol):
 FAMILIES: dict[str, Family] = {
     "cell_stack": CellStack,
     "cell_sequence": CellSequence,
+    "multi_scale": MultiScale,
     "trellis": Trellis,
     "pyramid": Pyramid,
 }

@@ -41,14 +41,12 @@ class CellStack(nn.Module):
 
     def __init__(self, genotype: Genotype, num_classes: int, place: Place) -> None:
         super().__init__()
-        width, layers = genotype.size("width"), genotype.size("layers")
+        width = genotype.size("width")
         if width < 2:
             raise ValueError("sizes.width must be at least 2: a reduction splits it in two")
-        normal, reduce = Graph.of(genotype, "normal"), Graph.of(genotype, "reduce")
-        self.reductions = reductions(layers)
+        self.reductions = reductions(genotype.size("layers"))
         self.stem = nn.ModuleList([ConvNormAct(3, width, 3, 2), ConvNormAct(width, width, 3, 2)])
-        graphs = [reduce if layer in self.reductions else normal for layer in range(layers)]
-        made = stages(graphs, width, place)
+        made = stages(layer_graphs(genotype), width, place)
         self.cells = nn.ModuleList(made)
         self.head = PyramidHead(end_channels(made), genotype.size("head"), num_classes)
 
@@ -71,6 +69,13 @@ def reductions(layers: int) -> list[int]:
 def ends(layers: int) -> list[int]:
     """The last layer of every scale, finest first."""
     return [*(layer - 1 for layer in reductions(layers) if layer > 0), layers - 1]
+
+
+def layer_graphs(genotype: Genotype) -> list[Graph]:
+    """The cell of every layer: the graph ``reduce`` where the size is halved, else ``normal``."""
+    layers = genotype.size("layers")
+    normal, reduce = Graph.of(genotype, "normal"), Graph.of(genotype, "reduce")
+    return [reduce if layer in reductions(layers) else normal for layer in range(layers)]
 
 
 def stages(graphs: Sequence[Graph], width: int, place: Place) -> list[Stage]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections import Counter
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -59,7 +61,16 @@ def strongest(
     return tuple(sorted(chosen, key=lambda e: (e.dst, e.src)))
 
 
-def draw(edges: tuple[Edge, ...], ops: tuple[str, ...], rng: random.Random) -> tuple[Edge, ...]:
+def ways(edges: tuple[Edge, ...], ops: tuple[str, ...], keep: int = 2) -> int:
+    """How many cells :func:`strongest` can give."""
+    real = sum(op != "none" for op in ops)
+    entering = Counter(edge.dst for edge in edges).values()
+    return math.prod(math.comb(n, keep) * real**keep for n in entering)
+
+
+def draw(
+    edges: tuple[Edge, ...], ops: tuple[str, ...], rng: random.Random, keep: int = 2
+) -> tuple[Edge, ...]:
     """A random cell: :func:`strongest` of random weights."""
     generator = torch.Generator().manual_seed(rng.getrandbits(32))
-    return strongest(edges, torch.rand(len(edges), len(ops), generator=generator), ops)
+    return strongest(edges, torch.rand(len(edges), len(ops), generator=generator), ops, keep)

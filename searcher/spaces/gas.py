@@ -10,7 +10,6 @@ pixels a side); the head, an ASPP joined with the finer scales.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Mapping
 
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from models.families.cell_sequence import MOST_CELLS
 from models.genotype import Edge, Genotype, Size
-from searcher.spaces import all_edges, draw, read_by, strongest
+from searcher.spaces import all_edges, draw, read_by, strongest, ways
 
 OPS = (
     "none",
@@ -65,8 +64,4 @@ class Gas:
         Of the edges into a node two are kept, each with one of seven real ops: 49 choices for the
         first inner node, three times 49 for the second, so 7,203 cells, to the power of the layers.
         """
-        real = sum(op != "none" for op in OPS)
-        nodes = {edge.dst for edge in self.edges}
-        entering = [sum(edge.dst == node for edge in self.edges) for node in nodes]
-        cell = math.prod(math.comb(n, KEEP) * real**KEEP for n in entering)
-        return cell ** len(self.ops)
+        return ways(self.edges, OPS, KEEP) ** len(self.ops)
