@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from documents import parse, read_yaml
 
-SystemName = Literal["darts", "auto_deeplab", "gas", "given"]
+SystemName = Literal["darts", "auto_deeplab", "gas", "cas", "given"]
 DataName = Literal["streets", "camvid", "cityscapes", "voc", "ade20k", "folder", "class_folders"]
 RuntimeName = Literal["onnxruntime", "torch"]
 Pixels = Annotated[int, Field(strict=True, ge=32, le=8192)]
@@ -85,7 +85,11 @@ class Cost(Strict):
 
     metric: Literal["latency", "macs", "parameters"] = "macs"
     weight: NotNegative = 0.01
-    """How much the logarithm of the cost counts beside the loss on the labels."""
+    """How much the cost counts beside the loss on the labels.
+
+    ``gas``: its logarithm.  ``cas``: where it lies between the cheapest network and the dearest, a
+    number from 0 to 1 in any metric, so that the same weight fits all of them.
+    """
     table: Path | None = None
     """``latency``: what ``segnas latency`` measured; ``latency.json`` of the run if absent."""
     device: str | None = None
@@ -103,6 +107,11 @@ class Search(Strict):
     epochs: Positive = 8
     warmup: Annotated[int, Field(strict=True, ge=0)] = 3
     """Epochs in which only the weights learn and the architecture waits."""
+    context_epochs: Annotated[int, Field(strict=True, ge=0)] | None = None
+    """``cas``: the last epochs, in which the multi-scale cell is chosen and the backbone stays.
+
+    Half of those after ``warmup`` if absent; 0 chooses both together.
+    """
     batch: Annotated[int, Field(strict=True, ge=2)] = 8
     size: HeightWidth | None = None
     """Height and width the images are reduced to; ``data.size`` if absent."""
@@ -121,12 +130,17 @@ class Search(Strict):
     temperature: tuple[Rate, Rate] = (1.0, 0.1)
     """``gas``: of the noise with which ops are drawn, in the first and in the last epoch."""
     cost: Cost | None = None
-    """``gas``: what an architecture costs; absent, only the labels count."""
+    """``gas``, ``cas``: what an architecture costs; absent, only the labels count."""
 
     @model_validator(mode="after")
     def leaves_time_to_search(self) -> Self:
         if self.warmup >= self.epochs:
             raise ValueError("search.warmup must be below search.epochs, or nothing is searched")
+        if self.warmup + (self.context_epochs or 0) >= self.epochs:
+            raise ValueError(
+                "search.warmup and search.context_epochs must leave one of search.epochs: "
+                "the backbone is searched in those between"
+            )
         return self
 
 

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 
 from recipe import Search
 from searcher.guided import GuidedGumbel
+from searcher.penalty import Penalty
 from searcher.relaxations import PathSoftmax, softmax
+from searcher.schedules import Schedule, in_turn, together
 from searcher.spaces.auto_deeplab import AutoDeepLab
+from searcher.spaces.cas import CONTEXT, Cas
 from searcher.spaces.darts import Darts
 from searcher.spaces.gas import Gas
 from searcher.strategies import Strategy
@@ -38,7 +41,32 @@ def gas(task: Task, search: Search) -> Strategy:
     return Joint(Supernet(space, task.num_classes, relax), relax, task, search)
 
 
-SYSTEMS: Mapping[str, System] = {"darts": darts, "auto_deeplab": auto_deeplab, "gas": gas}
+def cas(task: Task, search: Search) -> Strategy:
+    """Cells by gradients, then a multi-scale cell on top of them, with what they cost."""
+    space = Cas(search.layers, search.nodes, search.sizes)
+    penalty = Penalty(space, task.target) if task.target else None
+    return Bilevel(
+        Supernet(space, task.num_classes, softmax), task, search, penalty, backbone_first(search)
+    )
+
+
+def backbone_first(search: Search) -> Schedule:
+    """The multi-scale cell is chosen in the last epochs, on a backbone whose choice is fixed."""
+    last = search.context_epochs
+    if last is None:
+        last = (search.epochs - search.warmup) // 2
+    if last == 0:
+        return together(search.warmup, Cas.ops)
+    backbone = [name for name in Cas.ops if name != CONTEXT]
+    return in_turn(search.warmup, backbone, search.epochs - last, [CONTEXT])
+
+
+SYSTEMS: Mapping[str, System] = {
+    "darts": darts,
+    "auto_deeplab": auto_deeplab,
+    "gas": gas,
+    "cas": cas,
+}
 
 JOINT = ("gas",)
 """The systems whose weights and architecture learn from the same images, which are all of them."""

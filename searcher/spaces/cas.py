@@ -41,7 +41,7 @@ CONTEXT_OPS = (
 
 
 class Cas:
-    """Two cells of ``nodes`` inner nodes as in DARTS, and a multi-scale cell of as many branches."""
+    """Two cells of ``nodes`` inner nodes as in DARTS, a multi-scale cell of as many branches."""
 
     ops: Mapping[str, tuple[str, ...]] = {"normal": OPS, "reduce": OPS, CONTEXT: CONTEXT_OPS}
     keep: Mapping[str, int] = {"normal": 2, "reduce": 2, CONTEXT: 1}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from models.genotype import Edge, Genotype
 from models.places import OpKey, stands
 
@@ -25,3 +27,9 @@ def test_a_reduction_halves_the_map_and_doubles_the_channels() -> None:
 def test_odd_sizes_are_those_of_the_network() -> None:
     last = stands(STACK, (65, 97))[-1]
     assert (last.height, last.width) == (9, 13)
+
+
+def test_asking_draws_no_random_number() -> None:
+    before = torch.get_rng_state()
+    stands(STACK, (64, 96))
+    assert torch.equal(torch.get_rng_state(), before)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from recipe import Search
 from searcher import checkpoint
+from searcher.schedules import in_turn, together
 from searcher.search import TRIALS, search
 from searcher.strategies import Strategy
 from searcher.strategies.bilevel import Bilevel
@@ -20,7 +21,11 @@ from searcher.systems import JOINT, SYSTEMS
 from searcher.task import Task
 
 MakeTask = Callable[[], Task]
-SIZES = {"darts": {"width": 2, "head": 4}, "auto_deeplab": {"width": 2, "stem": 4, "head": 4}}
+SIZES = {
+    "darts": {"width": 2, "head": 4},
+    "auto_deeplab": {"width": 2, "stem": 4, "head": 4},
+    "cas": {"width": 2, "head": 4},
+}
 
 BILEVEL = [name for name in SYSTEMS if name not in JOINT]
 
@@ -189,6 +194,42 @@ def test_the_architecture_sees_only_its_own_half_and_never_runs_out(tiny_task: M
     assert not {*made.task.arch.split.names} & {*made.task.train.split.names}
     batches = made.arch_batches()
     assert len([next(batches) for _ in range(5)]) == 5
+
+
+def test_phases_begin_after_the_warm_up_and_end_when_the_next_begins() -> None:
+    schedule = in_turn(2, ["a", "b"], 4, ["c"])
+    assert [sorted(schedule(epoch)) for epoch in range(6)] == [
+        [],
+        [],
+        ["a", "b"],
+        ["a", "b"],
+        ["c"],
+        ["c"],
+    ]
+    assert [sorted(together(1, "ab")(epoch)) for epoch in range(3)] == [[], ["a", "b"], ["a", "b"]]
+
+
+def logits_of(made: Bilevel) -> dict[str, Tensor]:
+    return {name: alpha.detach().clone() for name, alpha in made.supernet.logits.items()}
+
+
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [(None, ["", "nr", "nr", "c", "c"]), (1, ["", "nr", "nr", "nr", "c"]), (0, ["", *4 * ["cnr"]])],
+)
+def test_the_backbone_is_chosen_first_and_then_the_multi_scale_cell(
+    context: int | None, expected: list[str], tiny_task: MakeTask
+) -> None:
+    """What does not learn stays as it is to the bit, whatever the optimizer remembers of it."""
+    search = settings("cas", epochs=5).model_copy(update={"context_epochs": context, "layers": 3})
+    made = SYSTEMS["cas"](tiny_task(), search)
+    assert isinstance(made, Bilevel)
+    for names in expected:
+        before, weights = logits_of(made), snapshot(made.weights())
+        made.step()
+        now = logits_of(made)
+        assert "".join(sorted(n[0] for n in now if not torch.equal(now[n], before[n]))) == names
+        assert moved(weights, made.weights())
 
 
 def test_the_search_ends_with_its_last_trial(tiny_task: MakeTask) -> None:
