@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from models.genotype import Size
 from recipe import Search
 from searcher.guided import GuidedGumbel
 from searcher.relaxations import PathSoftmax, softmax
+from searcher.spaces import SearchSpace
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.darts import Darts
 from searcher.spaces.gas import Gas
@@ -17,6 +19,8 @@ from searcher.supernet import Supernet
 from searcher.task import Task
 
 System = Callable[[Task, Search], Strategy]
+Space = Callable[[int, int, Mapping[str, Size]], SearchSpace]
+"""From ``layers``, ``nodes`` and ``sizes`` to what may be chosen."""
 
 
 def darts(task: Task, search: Search) -> Strategy:
@@ -39,6 +43,9 @@ def gas(task: Task, search: Search) -> Strategy:
 
 
 SYSTEMS: Mapping[str, System] = {"darts": darts, "auto_deeplab": auto_deeplab, "gas": gas}
+
+SPACES: Mapping[str, Space] = {"darts": Darts, "auto_deeplab": AutoDeepLab, "gas": Gas}
+"""What each system searches."""
 
 JOINT = ("gas",)
 """The systems whose weights and architecture learn from the same images, which are all of them."""
