@@ -97,6 +97,16 @@ def relative(costs: Costs, chance: Weights, real: Weights, metric: str) -> Mappi
     return {name: (x.double() / span).float() for name, x in above.items()}
 
 
+def too_heavy(costs: Mapping[str, float]) -> str | None:
+    """What to say about a search that ended with these costs, where nothing but them decided."""
+    if not any(name.endswith("_cheapest") and value == 1 for name, value in costs.items()):
+        return None
+    return (
+        "search.cost.weight may be too large: of every op that was chosen there is none cheaper; "
+        "search again with a smaller one and another --set out=DIR"
+    )
+
+
 def kept(space: SearchSpace) -> Mapping[str, Tensor]:
     """[edges] a graph: how many of the edges into the same node are decoded, as a share.
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from models.genotype import Size
 from recipe import Search
 from searcher.guided import GuidedGumbel
 from searcher.penalty import Penalty
 from searcher.relaxations import PathSoftmax, softmax
 from searcher.schedules import Schedule, in_turn, together
+from searcher.spaces import SearchSpace
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.cas import CONTEXT, Cas
 from searcher.spaces.darts import Darts
@@ -20,6 +22,8 @@ from searcher.supernet import Supernet
 from searcher.task import Task
 
 System = Callable[[Task, Search], Strategy]
+Space = Callable[[int, int, Mapping[str, Size]], SearchSpace]
+"""From ``layers``, ``nodes`` and ``sizes`` to what may be chosen."""
 
 
 def darts(task: Task, search: Search) -> Strategy:
@@ -67,6 +71,14 @@ SYSTEMS: Mapping[str, System] = {
     "gas": gas,
     "cas": cas,
 }
+
+SPACES: Mapping[str, Space] = {
+    "darts": Darts,
+    "auto_deeplab": AutoDeepLab,
+    "gas": Gas,
+    "cas": Cas,
+}
+"""What each system searches."""
 
 JOINT = ("gas",)
 """The systems whose weights and architecture learn from the same images, which are all of them."""

@@ -6,19 +6,23 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
+from hypothesis import settings as examples
 from hypothesis import strategies as st
 from torch import Tensor
 
 from models.places import OpKey
 from recipe import Search
+from searcher import checkpoint
 from searcher.costs import Price, Target, macs_price, parameters_price
-from searcher.penalty import Penalty, kept
+from searcher.penalty import Penalty, kept, too_heavy
 from searcher.relaxations import Weights, softmax
+from searcher.search import GENOTYPE, TRIALS, search
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.cas import CONTEXT, Cas
 from searcher.spaces.darts import Darts
@@ -83,7 +87,7 @@ def extremes(made: Penalty) -> tuple[Weights, Weights]:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=30, deadline=None)
+@examples(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 2**32), spread=st.sampled_from([0.01, 1.0, 10.0, 300.0]))
 def test_a_share_is_from_0_to_1_in_every_metric(metric: str, seed: int, spread: float) -> None:
     share = PENALTIES[metric].share(softmax(logits(seed, spread))).item()
@@ -243,10 +247,10 @@ def strategy(
     if weight is not None:
         task = replace(task, target=Target("macs", weight, price, SIZE, {"width": 4}))
     given: dict[str, Any] = {"epochs": 2, "warmup": 0, "context_epochs": 0, "arch_lr": 0.1}
-    search = Search(
+    settings = Search(
         batch=2, layers=3, nodes=2, sizes={"width": 2, "head": 4}, **{**given, **changes}
     )
-    made = SYSTEMS["cas"](task, search)
+    made = SYSTEMS["cas"](task, settings)
     assert isinstance(made, Bilevel)
     return made
 
@@ -273,6 +277,8 @@ def test_a_heavier_cost_finds_a_cheaper_network_until_nothing_is_left(tiny_task:
     for name in ("macs_expected", "macs_decoded", "macs_share"):
         assert pressed[name] < free[name]
     assert pressed["macs_cheapest"] == 1.0 > free["macs_cheapest"]
+    assert "search.cost.weight may be too large" in (too_heavy(pressed) or "")
+    assert too_heavy(free) is too_heavy({}) is None
 
 
 def test_one_weight_searches_alike_in_every_unit(tiny_task: MakeTask) -> None:
@@ -292,3 +298,21 @@ def test_the_weights_do_not_hear_the_cost(tiny_task: MakeTask) -> None:
         one.update(one.weight_optimizer, batch)
     states = made.supernet.state_dict(), free.supernet.state_dict()
     assert all(torch.equal(x, states[1][name]) for name, x in states[0].items())
+
+
+@pytest.mark.parametrize("stop", [1, 2])
+def test_resumed_in_either_stage_its_trials_are_those_of_the_straight_run(
+    stop: int, tiny_task: MakeTask, tmp_path: Path
+) -> None:
+    """The last of three epochs chooses the multi-scale cell."""
+    for folder, stops in (("straight", [3]), ("resumed", [stop, 3])):
+        for steps in stops:
+            made = strategy(tiny_task(), 0.5, epochs=3, context_epochs=1)
+            torch.manual_seed(steps)
+            search(made, steps, tmp_path / folder, lambda step, scores: None, key={})
+    for name in (TRIALS, GENOTYPE):
+        one, other = ((tmp_path / folder / name).read_bytes() for folder in ("straight", "resumed"))
+        assert one == other
+    line = checkpoint.read_log(tmp_path / "resumed" / TRIALS)[-1]
+    costs = ["macs_expected", "macs_decoded", "macs_share", "macs_cheapest"]
+    assert list(line) == ["step", "miou", *costs, "genotype"]
