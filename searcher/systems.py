@@ -55,7 +55,12 @@ def cas(task: Task, search: Search) -> Strategy:
 
 
 def backbone_first(search: Search) -> Schedule:
-    """The multi-scale cell is chosen in the last epochs, on a backbone whose choice is fixed."""
+    """The multi-scale cell is chosen in the last epochs, on a backbone whose choice is made.
+
+    The order is remembered of CAS.  Ours: one supernet, whose weights learn throughout; that until
+    then the multi-scale cell is the nearly even mixture that it begins as; and that the backbone
+    stays the mixture that it was, as what is decoded of it would need weights of its own.
+    """
     last = search.context_epochs
     if last is None:
         last = (search.epochs - search.warmup) // 2
