@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from files import readable_size
+from files import readable_size, write_text
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -140,3 +141,15 @@ def complain(text: str) -> None:
 def program() -> str:
     """How the running program is typed in this shell."""
     return "segnas" if shutil.which("segnas") else os.path.relpath(sys.argv[0])
+
+
+def write_json(path: str | None, document: object) -> None:
+    """JSON to a file, or to the standard output for ``-``."""
+    if path is None:
+        return
+    text = json.dumps(document, indent=2) + "\n"
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    write_text(Path(path), text)
+    wrote(Path(path))

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from documents import parse, read_yaml
 
-SystemName = Literal["darts", "auto_deeplab", "given"]
+SystemName = Literal["darts", "auto_deeplab", "gas", "cas", "given"]
 DataName = Literal["streets", "camvid", "cityscapes", "voc", "ade20k", "folder", "class_folders"]
 RuntimeName = Literal["onnxruntime", "torch"]
 Pixels = Annotated[int, Field(strict=True, ge=32, le=8192)]
@@ -81,6 +81,25 @@ class Data(Strict):
         return self
 
 
+class Cost(Strict):
+    """What an architecture costs, and how much a search minds."""
+
+    metric: Literal["latency", "macs", "parameters"] = "macs"
+    weight: NotNegative = 0.01
+    """How much the cost counts beside the loss on the labels.
+
+    ``gas``: its logarithm.  ``cas``: where it lies between the cheapest network and the dearest, a
+    number from 0 to 1 in any metric, so that the same weight fits all of them.
+    """
+    table: Path | None = None
+    """``latency``: what ``segnas latency`` measured; ``latency.json`` of the run if absent."""
+    device: str | None = None
+    """``latency``: the processor that the table must be of; this machine's if absent."""
+    runtime: RuntimeName = "onnxruntime"
+    precision: Literal["fp32"] = "fp32"
+    threads: Positive = 1
+
+
 class Search(Strict):
     """The search: how large the supernet is and how long it is trained."""
 
@@ -89,6 +108,11 @@ class Search(Strict):
     epochs: Positive = 8
     warmup: Annotated[int, Field(strict=True, ge=0)] = 3
     """Epochs in which only the weights learn and the architecture waits."""
+    context_epochs: Annotated[int, Field(strict=True, ge=0)] | None = None
+    """``cas``: the last epochs, in which the multi-scale cell is chosen and the backbone stays.
+
+    Half of those after ``warmup`` if absent; 0 chooses both together.
+    """
     batch: Annotated[int, Field(strict=True, ge=2)] = 8
     size: HeightWidth | None = None
     """Height and width the images are reduced to; ``data.size`` if absent."""
@@ -110,6 +134,10 @@ class Search(Strict):
     arch_lr: Rate = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 3e-4
     arch_weight_decay: Annotated[float, Field(ge=0)] = 1e-3
+    temperature: tuple[Rate, Rate] = (1.0, 0.1)
+    """``gas``: of the noise with which ops are drawn, in the first and in the last epoch."""
+    cost: Cost | None = None
+    """``gas``, ``cas``: what an architecture costs; absent, only the labels count."""
 
     @model_validator(mode="after")
     def leaves_time_to_search(self) -> Self:
@@ -117,6 +145,11 @@ class Search(Strict):
             raise ValueError("search.warmup must be below search.epochs, or nothing is searched")
         if "layers" in self.sizes:
             raise ValueError("search.sizes.layers: set search.layers instead")
+        if self.warmup + (self.context_epochs or 0) >= self.epochs:
+            raise ValueError(
+                "search.warmup and search.context_epochs must leave one of search.epochs: "
+                "the backbone is searched in those between"
+            )
         return self
 
 

@@ -5,9 +5,7 @@ A recipe is one YAML file and names every stage; 'segnas build RECIPE' runs them
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import console
-from console import following, say
+from console import following, say, write_json
 from pace import Stop, StoppedError, heeding, leads
 
 if TYPE_CHECKING:
@@ -42,6 +40,7 @@ BundlePath = Annotated[Path, typer.Argument(help="A bundle, such as runs/quickst
 Json = Annotated[str | None, typer.Option("--json", help="Write JSON to this file, '-' to print.")]
 RuntimeChoice = Annotated[str, typer.Option(help="onnxruntime or torch.")]
 SLIDING = "Look through windows of the engine's size at each image's own size."
+CHECK = "Draw random networks of the space, and compare what is predicted and measured."
 EVIDENCE = "A folder for scores.json, confusion.png and pictures of the worst images."
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to the runtime.")]
 
@@ -220,6 +219,31 @@ def serve(
 
 
 @app.command()
+def latency(
+    source: Source,
+    runtime: RuntimeChoice = "onnxruntime",
+    device: Annotated[str, typer.Option(help="cpu: nothing else is measured yet.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="fp32")] = "fp32",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    to: Annotated[Path | None, typer.Option(help="Instead of RUN/latency.json.")] = None,
+    check: Annotated[bool, typer.Option("--check", help=CHECK)] = False,
+    set_: Set = None,
+) -> None:
+    """Measure what every op of a recipe's space costs on this machine: RUN/latency.json."""
+    import latencies
+    from recipe import Recipe
+
+    recipe = Recipe.find(source, set_ or [])
+    path = to or recipe.out / latencies.TABLE
+    how = latencies.conditions(recipe, runtime, device, precision, threads)
+    with console.busy("measuring"):
+        for sentence, written in latencies.results(recipe, how, path, check):
+            say(sentence)
+            console.wrote(*written)
+    following(f"search {source} --set search.cost.metric=latency --set search.cost.table={path}")
+
+
+@app.command()
 def show(
     what: Annotated[Path, typer.Argument(help="A recipe, published/NAME, genotype's JSON or run.")],
     json_to: Annotated[Path | None, typer.Argument(hidden=True)] = None,
@@ -308,20 +332,6 @@ def check_names(images: list[Path]) -> None:
         if image.stem in seen:
             raise ValueError(f"{image} and {seen[image.stem]} have one name: predict them apart")
         seen[image.stem] = image
-
-
-def write_json(path: str | None, document: object) -> None:
-    """JSON to a file, or to the standard output for ``-``."""
-    from files import write_text
-
-    if path is None:
-        return
-    text = json.dumps(document, indent=2) + "\n"
-    if path == "-":
-        sys.stdout.write(text)
-        return
-    write_text(Path(path), text)
-    console.wrote(Path(path))
 
 
 def main() -> None:

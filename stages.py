@@ -25,6 +25,7 @@ from export.report import Example, Page, markdown, report_page
 from export.runtimes import Pixels, load
 from files import sha256, write_text
 from images import encode_png
+from latencies import table_digest, target_of
 from models import published, weights
 from models.genotype import Genotype
 from models.network import build
@@ -36,6 +37,7 @@ from searcher.data import DataSet, Split
 from searcher.data.augment import Resized
 from searcher.data.batches import kept
 from searcher.data.catalogue import open_data, open_segmentation
+from searcher.penalty import too_heavy
 from searcher.prepare import check_labels, search_task, train_task
 from searcher.ranks import decided, meet, several
 from searcher.search import GENOTYPE, TRIALS, search
@@ -90,6 +92,9 @@ class Build:
         if section == "search" and self.recipe.search.genotype:
             genotype = given_genotype(self.recipe.search.genotype)
             document["search"] = {"genotype": genotype.fingerprint}
+        if section == "search" and (cost := document["search"]["cost"]):
+            cost["table"] = table_digest(self.recipe)
+            cost["of"] = {"size": document["export"]["size"], "sizes": document["train"]["sizes"]}
         return {"system": self.recipe.system, **common, section: document[section]}
 
     def search(self) -> bool:
@@ -103,13 +108,14 @@ class Build:
             self.take(self.recipe.search.genotype, stage)
             meet()
             return True
+        target = target_of(self.recipe)
         torch.manual_seed(self.recipe.seed)
         settings = self.recipe.search
         classes = len(self.data.classes)
         splits = self.train_split, self.val_split
         task = search_task(self.recipe, classes, *splits, self.data.labels)
         with watching("search", settings.epochs, len(task.train)) as watch:
-            task = replace(task, tick=watch.tick)
+            task = replace(task, tick=watch.tick, target=target)
             strategy = SYSTEMS[self.recipe.system](task, settings)
             tracker = self.tracker(stage.folder, getattr(strategy, "supernet", None), task)
             with tracking(watch.report, tracker) as report:
@@ -122,6 +128,8 @@ class Build:
                     pace=self.pace,
                     metric=task.metric,
                 )
+        if sentence := too_heavy(trial.costs):
+            complain(sentence)
         if leads():
             pictures.draw_architecture(trial.genotype, stage.folder / ARCHITECTURE)
             trials = checkpoint.read_log(stage.folder / TRIALS)

@@ -108,6 +108,38 @@ class FactorizedReduce(nn.Module):
         return self.norm(torch.cat([self.even(x), self.odd(x[:, :, 1:, 1:])], dim=1))
 
 
+class PoolGrid(nn.Module):
+    """Averages over a grid of ``cells`` x ``cells``, projected, and spread back over the map.
+
+    The pyramid pooling of DPC (Chen et al., NeurIPS 2018, section 3.1) in DARTS's order: ReLU,
+    average, 1x1 convolution, batch norm, bilinear.  [B, C, H, W] -> [B, C, H/stride, W/stride].
+    """
+
+    def __init__(self, channels: int, cells: int, stride: int) -> None:
+        super().__init__()
+        self.cells, self.stride = cells, stride
+        self.project = nn.Sequential(conv(channels, channels), nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H/stride, W/stride]."""
+        h, w = spatial(x)
+        y = averaging(self.cells, h, x) @ x.relu() @ averaging(self.cells, w, x).T
+        return resize(self.project(y), (-(-h // self.stride), -(-w // self.stride)))
+
+
+def averaging(cells: int, length: int, like: Tensor) -> Tensor:
+    """The matrix [cells, length] that averages a line over ``cells`` parts of about equal length.
+
+    Its parts are those of torch's adaptive average, which overlap by a pixel where the length does
+    not divide.  As a product it is two nodes of ONNX, where the adaptive average becomes fifty.
+    """
+    ends = torch.arange(cells + 1, device=like.device) * length
+    first, last = ends[:-1] // cells, (ends[1:] + cells - 1) // cells
+    place = torch.arange(length, device=like.device)
+    inside = ((place >= first[:, None]) & (place < last[:, None])).float()
+    return (inside / inside.sum(1, keepdim=True)).to(like.dtype)
+
+
 class Zero(nn.Module):
     """The absent edge: zeros at the output resolution."""
 

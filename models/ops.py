@@ -10,6 +10,7 @@ from models.layers import (
     ActConvNorm,
     DepthwiseSeparable,
     FactorizedReduce,
+    PoolGrid,
     SepConv,
     Zero,
     atrous,
@@ -32,11 +33,20 @@ OPS: dict[str, OpFactory] = {
     "sep_conv_3x3": lambda c, s: SepConv(c, 3, s),
     "sep_conv_5x5": lambda c, s: SepConv(c, 5, s),
     "dil_conv_3x3": lambda c, s: DepthwiseSeparable(c, 3, s, dilation=2),
+    "dil_conv_3x3_r4": lambda c, s: DepthwiseSeparable(c, 3, s, dilation=4),
+    "dil_conv_3x3_r8": lambda c, s: DepthwiseSeparable(c, 3, s, dilation=8),
     "dil_conv_5x5": lambda c, s: DepthwiseSeparable(c, 5, s, dilation=2),
     "conv_1x1": lambda c, s: ActConvNorm(c, c, 1, s),
     "conv_3x3": lambda c, s: ActConvNorm(c, c, 3, s),
     "atrous_conv_3x3": lambda c, s: atrous(c, 3, s),
     "atrous_conv_5x5": lambda c, s: atrous(c, 5, s),
+    "atrous_conv_3x3_r3": lambda c, s: ActConvNorm(c, c, 3, s, dilation=3),
+    "atrous_conv_3x3_r6": lambda c, s: ActConvNorm(c, c, 3, s, dilation=6),
+    "atrous_conv_3x3_r12": lambda c, s: ActConvNorm(c, c, 3, s, dilation=12),
+    "atrous_conv_3x3_r18": lambda c, s: ActConvNorm(c, c, 3, s, dilation=18),
+    "pool_grid_2": lambda c, s: PoolGrid(c, 2, s),
+    "pool_grid_4": lambda c, s: PoolGrid(c, 4, s),
+    "pool_grid_8": lambda c, s: PoolGrid(c, 8, s),
 }
 
 

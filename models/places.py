@@ -57,9 +57,11 @@ def stands(genotype: Genotype, size: tuple[int, int], num_classes: int = 2) -> t
     """Every place where an edge of ``genotype`` stands in its network, in the order of the pass.
 
     ``size`` is the height and width of the image.  An edge stands in as many places as its cell.
-    No op is built, so it takes milliseconds for a complete genotype too.
+    No op is built, so it takes milliseconds for a complete genotype too.  Torch's random state
+    stays as it is: whoever asks searches and trains like one who does not.
     """
     found: list[Stand] = []
-    network = build(genotype, num_classes, place=lambda slot: Recorder(slot, found)).eval()
+    with torch.random.fork_rng(devices=()):
+        network = build(genotype, num_classes, place=lambda slot: Recorder(slot, found)).eval()
     network(torch.zeros(1, 3, *size))
     return tuple(found)

@@ -24,6 +24,7 @@ COLOURS = {
     "conv": "#c3dafe",
     "dil": "#a3bffa",
     "atrous": "#a3bffa",
+    "pool": "#f7d070",
 }
 """The colour of an op by the first part of its name."""
 
@@ -31,6 +32,9 @@ INCHES, STEP, BOX = 0.75, 3.4, 0.58
 """Of a cell's drawing: inches a unit, units from node to node, units of half an op's box."""
 
 Point = tuple[float, float]
+
+INPUTS: Mapping[int, Point] = {0: (0.0, 0.4), 1: (0.0, -0.9)}
+"""Where the inputs of a cell stand, if an op reads them."""
 
 
 def draw_architecture(genotype: Genotype, path: Path) -> None:
@@ -62,9 +66,8 @@ def panel_height(genotype: Genotype, name: str) -> float:
 def draw_cell(axes: Axes, edges: Sequence[Edge]) -> None:
     """A staircase of nodes: each with its ops to its left, all joined on the right."""
     inner = sorted({edge.dst for edge in edges})
-    places = {0: (0.0, 0.4), 1: (0.0, -0.9)} | {
-        n: (STEP * i + 4, -1.3 * i) for i, n in enumerate(inner)
-    }
+    inputs = {n: place for n, place in INPUTS.items() if any(edge.src == n for edge in edges)}
+    places = inputs | {n: (STEP * i + 4, -1.3 * i) for i, n in enumerate(inner)}
     labels = {0: "cell\nl-2", 1: "cell\nl-1"}
     right = (STEP * len(inner) + 4.2, -0.65 * (len(inner) - 1))
     for node in inner:

@@ -18,6 +18,7 @@ from searcher.data import DataSet, Split
 from searcher.data.augment import Augmented, Resized
 from searcher.data.batches import Batches, halves
 from searcher.data.frequencies import pixel_counts, repeats
+from searcher.systems import JOINT
 from searcher.task import Task
 
 PRECISIONS: Mapping[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
@@ -56,12 +57,16 @@ def fabric_for(compute: Compute) -> Fabric:
 def search_task(
     recipe: Recipe, num_classes: int, train: Split, val: Split, labels: Labels = "pixels"
 ) -> Task:
-    """Weights learn on one half of ``train``, the architecture on the other."""
+    """Weights learn on one half of ``train``, the architecture on the other.
+
+    Where both learn together they do so on all of it.
+    """
     settings = recipe.search
     size = settings.size or recipe.data.size
     crop = settings.crop or size
     look = Augmented(size, crop, settings.scale, settings.colour, pad=settings.pad)
-    weights, arch = halves(train, recipe.seed)
+    joint = recipe.system in JOINT
+    weights, arch = (train, None) if joint else halves(train, recipe.seed)
     workers = recipe.data.workers
     fabric = fabric_for(recipe.compute)
     batch = settings.batch * fabric.world_size
@@ -69,7 +74,7 @@ def search_task(
         num_classes,
         fabric,
         train=Batches(weights, look, batch, recipe.seed, workers=workers),
-        arch=Batches(arch, look, batch, recipe.seed + 1, workers=workers),
+        arch=None if arch is None else Batches(arch, look, batch, recipe.seed + 1, workers=workers),
         val=Batches(val, Resized(size), settings.batch, 0, shuffle=False),
         labels=labels,
     )

@@ -42,11 +42,11 @@ def search(
     state = job.resume() or {"trials": []}
     if "strategy" in state:
         strategy.load_state_dict(state["strategy"])
-    trials = [Trial(Genotype.from_json(g), score) for g, score in state["trials"]]
+    trials = [Trial(Genotype.from_json(g), *rest) for g, *rest in state["trials"]]
     with job.running():
         while len(trials) < steps:
             trials.append(strategy.step(lambda: job.between(lambda: state_of(strategy, trials))))
-            report(len(trials), {metric: trials[-1].score})
+            report(len(trials), {metric: trials[-1].score, **trials[-1].costs})
             job.save(state_of(strategy, trials), is_best(trial.score for trial in trials))
             job.log(TRIALS, log_lines(trials, metric))
             job.pace.heed()
@@ -59,7 +59,7 @@ def search(
 
 def state_of(strategy: Strategy, trials: Sequence[Trial]) -> dict[str, Any]:
     """What a search goes on from."""
-    saved = [(trial.genotype.to_json(), trial.score) for trial in trials]
+    saved = [(t.genotype.to_json(), t.score, dict(t.costs)) for t in trials]
     return {"trials": saved, "strategy": strategy.state_dict()}
 
 
@@ -69,4 +69,5 @@ def log_lines(trials: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
 
 
 def log_line(step: int, trial: Trial, metric: str) -> dict[str, Any]:
-    return {"step": step + 1, metric: trial.score, "genotype": trial.genotype.fingerprint}
+    scores = {metric: trial.score, **trial.costs}
+    return {"step": step + 1, **scores, "genotype": trial.genotype.fingerprint}

@@ -96,8 +96,14 @@ class Supernet(nn.Module):
         return self.relax(dict(self.logits.items()))
 
     def architecture(self) -> list[nn.Parameter]:
-        """The parameters that choose (alpha, beta), as opposed to those that compute."""
-        return list(self.logits.values())
+        """The parameters that choose (alpha, beta, a guide), as opposed to those that compute."""
+        guide = list(self.relax.parameters()) if isinstance(self.relax, nn.Module) else []
+        return [*self.logits.values(), *guide]
+
+    def computing(self) -> list[nn.Parameter]:
+        """The parameters that compute."""
+        chosen = {id(p) for p in self.architecture()}
+        return [p for p in self.parameters() if p.requires_grad and id(p) not in chosen]
 
     def derive(self) -> Genotype:
         """The architecture that the supernet prefers now."""

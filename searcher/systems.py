@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from models.genotype import Size
 from recipe import Search
+from searcher.guided import GuidedGumbel
+from searcher.penalty import Penalty
 from searcher.relaxations import PathSoftmax, softmax
+from searcher.schedules import Schedule, in_turn, together
+from searcher.spaces import SearchSpace
 from searcher.spaces.auto_deeplab import AutoDeepLab
+from searcher.spaces.cas import CONTEXT, Cas
 from searcher.spaces.darts import Darts
+from searcher.spaces.gas import Gas
 from searcher.strategies import Strategy
 from searcher.strategies.bilevel import Bilevel
+from searcher.strategies.joint import Joint
 from searcher.supernet import Supernet
 from searcher.task import Task
 
 System = Callable[[Task, Search], Strategy]
+Space = Callable[[int, int, Mapping[str, Size]], SearchSpace]
+"""From ``layers``, ``nodes`` and ``sizes`` to what may be chosen."""
 
 
 def darts(task: Task, search: Search) -> Strategy:
@@ -32,7 +42,55 @@ def auto_deeplab(task: Task, search: Search) -> Strategy:
     return Bilevel(Supernet(space, task.num_classes, PathSoftmax(space.path)), task, search)
 
 
-SYSTEMS: Mapping[str, System] = {"darts": darts, "auto_deeplab": auto_deeplab}
+def gas(task: Task, search: Search) -> Strategy:
+    """A graph for each cell, neighbours guiding each other, drawn ops, and their latency."""
+    space = Gas(search.layers, search.nodes, search.sizes)
+    relax = GuidedGumbel(space.ops)
+    return Joint(Supernet(space, task.num_classes, relax), relax, task, search)
+
+
+def cas(task: Task, search: Search) -> Strategy:
+    """Cells by gradients, then a multi-scale cell on top of them, with what they cost."""
+    space = Cas(search.layers, search.nodes, search.sizes)
+    penalty = Penalty(space, task.target) if task.target else None
+    return Bilevel(
+        Supernet(space, task.num_classes, softmax), task, search, penalty, backbone_first(search)
+    )
+
+
+def backbone_first(search: Search) -> Schedule:
+    """The multi-scale cell is chosen in the last epochs, on a backbone whose choice is made.
+
+    The order is remembered of CAS.  Ours: one supernet, whose weights learn throughout; that until
+    then the multi-scale cell is the nearly even mixture that it begins as; and that the backbone
+    stays the mixture that it was, as what is decoded of it would need weights of its own.
+    """
+    last = search.context_epochs
+    if last is None:
+        last = (search.epochs - search.warmup) // 2
+    if last == 0:
+        return together(search.warmup, Cas.ops)
+    backbone = [name for name in Cas.ops if name != CONTEXT]
+    return in_turn(search.warmup, backbone, search.epochs - last, [CONTEXT])
+
+
+SYSTEMS: Mapping[str, System] = {
+    "darts": darts,
+    "auto_deeplab": auto_deeplab,
+    "gas": gas,
+    "cas": cas,
+}
+
+SPACES: Mapping[str, Space] = {
+    "darts": Darts,
+    "auto_deeplab": AutoDeepLab,
+    "gas": Gas,
+    "cas": Cas,
+}
+"""What each system searches."""
+
+JOINT = ("gas",)
+"""The systems whose weights and architecture learn from the same images, which are all of them."""
 
 CLASSIFYING = ("darts", "given")
 """What a recipe may name for images with one class; the others are for classes of pixels."""

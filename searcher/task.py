@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from models.genotype import Labels
 from pace import never
 from searcher import ranks
+from searcher.costs import Target
 from searcher.data.batches import Batch, Batches
 from searcher.losses import Criterion, cross_entropy
 from searcher.metrics import Confusion
@@ -34,6 +35,8 @@ class Task:
     """What has a class.  An image with one is a map of one pixel: nothing but scores differs."""
     tick: Callable[[], None] = lambda: None
     """Called for every batch to train on that was drawn."""
+    target: Target | None = None
+    """What an architecture costs, where the search minds."""
 
     def ready(self, batches: Batches, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from ``start`` on, on the task's device.

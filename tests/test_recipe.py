@@ -125,6 +125,8 @@ def test_a_wrong_value_is_named_with_its_key(path: Path, key: str, value: object
 def test_what_contradicts_is_refused(path: Path) -> None:
     message = refusal(path, {**LEAST, "search": {"epochs": 3, "warmup": 3}})
     assert "search.warmup must be below search.epochs" in message
+    message = refusal(path, {**LEAST, "search": {"epochs": 4, "warmup": 1, "context_epochs": 3}})
+    assert "search.warmup and search.context_epochs must leave one of search.epochs" in message
     assert "data.root is needed" in refusal(path, {**LEAST, "data": {"name": "camvid"}})
 
 

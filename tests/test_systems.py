@@ -27,13 +27,14 @@ system: {system}
 out: {out}
 data: {{name: streets, size: [64, 96], train: 12, val: 4}}
 search: {{epochs: 2, warmup: 1, batch: 2, size: [32, 48], layers: 3, nodes: 2, lr: 0.05,
-  sizes: {{width: 2, {extra}head: 8}}}}
+  sizes: {{width: 2, {extra}head: 8}}{cost}}}
 train: {{epochs: 2, batch: 4, sizes: {{width: 4}}, validate_every: 1}}
 export: {{examples: 2}}
 bench: {{threads: [1], iterations: 3, warmup: 1}}
 compute: {{precision: fp32, device: cpu}}
 """
-EXTRA = {"darts": "", "auto_deeplab": "stem: 4, "}
+EXTRA = {"auto_deeplab": "stem: 4, "}
+COST = {"cas": ", cost: {metric: macs, weight: 0.1}"}
 
 
 @pytest.fixture(scope="module", params=list(SYSTEMS))
@@ -45,7 +46,8 @@ def system(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def recipe(system: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(system)
-    text = RECIPE.format(system=system, out=folder / "run", extra=EXTRA[system])
+    extra, cost = (table.get(system, "") for table in (EXTRA, COST))
+    text = RECIPE.format(system=system, out=folder / "run", extra=extra, cost=cost)
     (folder / "recipe.yaml").write_text(text)
     return folder / "recipe.yaml"
 
@@ -64,7 +66,10 @@ def test_the_run_holds_what_was_promised(built: Path, system: str) -> None:
     genotype = json.loads((built / "search/genotype.json").read_text())
     assert genotype["graphs"]
     assert not any(op == "none" for edges in genotype["graphs"].values() for *_, op in edges)
-    assert len((built / "search/trials.jsonl").read_text().splitlines()) == 2
+    trials = [json.loads(x) for x in (built / "search/trials.jsonl").read_text().splitlines()]
+    assert len(trials) == 2
+    if system in COST:
+        assert all(x["macs_decoded"] > 0 and 0 <= x["macs_share"] <= 1 for x in trials)
     metrics = [json.loads(x) for x in (built / "train/metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in metrics] == [1, 2]
     assert all(np.isfinite(line["loss"]) and 0 <= line["miou"] <= 1 for line in metrics)

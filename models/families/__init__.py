@@ -13,9 +13,11 @@ from typing import Protocol
 from torch import nn
 
 from models.cell import Place
+from models.families.cell_sequence import CellSequence
 from models.families.cell_stack import CellStack
 from models.families.classifier_stack import ClassifierStack
 from models.families.hnasnet import HnasNet
+from models.families.multi_scale import MultiScale
 from models.families.pyramid import Pyramid
 from models.families.trellis import Trellis
 from models.genotype import Genotype
@@ -33,6 +35,8 @@ class Family(Protocol):
 FAMILIES: dict[str, Family] = {
     "cell_stack": CellStack,
     "classifier_stack": ClassifierStack,
+    "cell_sequence": CellSequence,
+    "multi_scale": MultiScale,
     "trellis": Trellis,
     "hnasnet": HnasNet,
     "pyramid": Pyramid,

@@ -7,7 +7,7 @@ node at stride 4, ``head`` channels of the segmentation head.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -33,29 +33,72 @@ class Stage(nn.Module):
         return self.cell(self.before(before), self.last(last))
 
 
+class CellStack(nn.Module):
+    """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
+
+    GRAPHS: ClassVar[tuple[str, ...]] = ("normal", "reduce")
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "layers", "head")
+
+    def __init__(self, genotype: Genotype, num_classes: int, place: Place) -> None:
+        super().__init__()
+        width = genotype.size("width")
+        self.reductions = reductions(genotype.size("layers"))
+        self.stem = nn.ModuleList([ConvNormAct(3, width, 3, 2), ConvNormAct(width, width, 3, 2)])
+        made = stages(layer_graphs(genotype), width, place, (width, width))
+        self.cells = nn.ModuleList(made)
+        self.head = PyramidHead(end_channels(made), genotype.size("head"), num_classes)
+
+    @property
+    def middle(self) -> nn.Module:
+        """Where an auxiliary head reads: the second reduction (DARTS)."""
+        return self.cells[self.reductions[-1]]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
+        before = self.stem[0](x)
+        return self.head(scales(self.cells, before, self.stem[1](before)))
+
+
 def reductions(layers: int) -> list[int]:
-    """The layers that halve the size, a third and two thirds of the way (DARTS, section 3)."""
+    """The layers that halve the size: those at a third and two thirds (DARTS)."""
     return sorted({layers // 3, 2 * layers // 3})
 
 
-def stages(genotype: Genotype, place: Place, c_in: tuple[int, int], halved: bool) -> list[Stage]:
-    """The :class:`Stage` of every layer, as wide as the genotype's sizes say.
+def ends(layers: int) -> list[int]:
+    """The last layer of every scale, finest first."""
+    return [*(layer - 1 for layer in reductions(layers) if layer > 0), layers - 1]
+
+
+def layer_graphs(genotype: Genotype) -> list[Graph]:
+    """The cell of every layer: the graph ``reduce`` where the size is halved, else ``normal``."""
+    layers = genotype.size("layers")
+    normal, reduce = Graph.of(genotype, "normal"), Graph.of(genotype, "reduce")
+    return [reduce if layer in reductions(layers) else normal for layer in range(layers)]
+
+
+def stages(
+    graphs: Sequence[Graph], width: int, place: Place, c_in: tuple[int, int], halved: bool = True
+) -> list[Stage]:
+    """A stage for each graph; ``width`` channels an inner node, doubled by every reduction.
 
     ``c_in`` are the channels of the two maps that the first one reads, ``halved`` whether the
     second of them is half as large as the first.
     """
-    width, layers = genotype.size("width"), genotype.size("layers")
     if width < 2:
         raise ValueError("sizes.width must be at least 2: a reduction splits it in two")
-    normal, reduce = Graph.of(genotype, "normal"), Graph.of(genotype, "reduce")
-    made = []
-    for layer in range(layers):
-        reducing = layer in reductions(layers)
+    made: list[Stage] = []
+    for layer, graph in enumerate(graphs):
+        reducing = layer in reductions(len(graphs))
         width *= 2 if reducing else 1
-        cell = Cell(reduce if reducing else normal, width, 1 + reducing, place)
+        cell = Cell(graph, width, 1 + reducing, place)
         made.append(Stage(cell, width, c_in, halved))
         c_in, halved = (c_in[1], cell.channels), reducing
     return made
+
+
+def end_channels(cells: Sequence[Stage]) -> list[int]:
+    """Of the last layer of every scale, finest first."""
+    return [cells[layer].cell.channels for layer in ends(len(cells))]
 
 
 def through(stages: Iterable[nn.Module], before: Tensor, last: Tensor) -> list[Tensor]:
@@ -67,36 +110,7 @@ def through(stages: Iterable[nn.Module], before: Tensor, last: Tensor) -> list[T
     return maps
 
 
-class CellStack(nn.Module):
-    """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
-
-    GRAPHS: ClassVar[tuple[str, ...]] = ("normal", "reduce")
-    SIZES: ClassVar[tuple[str, ...]] = ("width", "layers", "head")
-
-    def __init__(self, genotype: Genotype, num_classes: int, place: Place) -> None:
-        super().__init__()
-        width = genotype.size("width")
-        self.stem = nn.ModuleList([ConvNormAct(3, width, 3, 2), ConvNormAct(width, width, 3, 2)])
-        cells = stages(genotype, place, (width, width), halved=True)
-        self.cells, self.reductions = nn.ModuleList(cells), reductions(len(cells))
-        channels = [stage.cell.channels for stage in cells]
-        ends = [channels[layer] for layer in self.ends]
-        self.head = PyramidHead(ends, genotype.size("head"), num_classes)
-
-    @property
-    def ends(self) -> list[int]:
-        """The last layer of every scale, finest first."""
-        last = [layer - 1 for layer in self.reductions if layer > 0]
-        return [*last, len(self.cells) - 1]
-
-    @property
-    def middle(self) -> nn.Module:
-        """Where an auxiliary head reads: the second reduction (DARTS)."""
-        return self.cells[self.reductions[-1]]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
-        before = self.stem[0](x)
-        last = self.stem[1](before)
-        maps = through(self.cells, before, last)
-        return self.head([maps[layer] for layer in self.ends])
+def scales(cells: nn.ModuleList, before: Tensor, last: Tensor) -> list[Tensor]:
+    """The stem's maps [B, C, 2h, 2w] and [B, C, h, w] -> the last map of every scale."""
+    maps = through(cells, before, last)
+    return [maps[layer] for layer in ends(len(cells))]

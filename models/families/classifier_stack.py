@@ -13,7 +13,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from models.cell import Place
-from models.families.cell_stack import reductions, stages, through
+from models.families.cell_stack import layer_graphs, reductions, stages, through
 from models.genotype import Genotype
 from models.layers import ActConvNorm, ConvNormAct, conv
 
@@ -38,7 +38,7 @@ class ClassifierStack(nn.Module):
         small = self.stem_stride == CIFAR
         self.stem = nn.ModuleList(cifar_stems(width) if small else imagenet_stems(width))
         c_stem = 3 * width if small else width
-        cells = stages(genotype, place, (c_stem, c_stem), halved=not small)
+        cells = stages(layer_graphs(genotype), width, place, (c_stem, c_stem), halved=not small)
         self.cells, self.reductions = nn.ModuleList(cells), reductions(len(cells))
         self.c_middle = cells[self.reductions[-1]].cell.channels
         self.head = nn.Linear(cells[-1].cell.channels, num_classes)

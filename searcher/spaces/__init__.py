@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -63,17 +64,19 @@ def strongest(
     return tuple(sorted(chosen, key=lambda e: (e.dst, e.src)))
 
 
-def draw(edges: tuple[Edge, ...], ops: tuple[str, ...], rng: random.Random) -> tuple[Edge, ...]:
-    """A random cell: :func:`strongest` of random weights."""
-    generator = torch.Generator().manual_seed(rng.getrandbits(32))
-    return strongest(edges, torch.rand(len(edges), len(ops), generator=generator), ops)
+def ways(edges: tuple[Edge, ...], ops: tuple[str, ...], keep: int = 2) -> int:
+    """How many cells :func:`strongest` can give.
 
-
-def count_cells(nodes: int, ops: tuple[str, ...]) -> int:
-    """How many cells :func:`strongest` can choose: 1,037,664,180 of 4 nodes and 7 ops (DARTS).
-
-    Each node has two different earlier ones, and on each of the two edges an op that is not
-    ``none``.  Cells that compute the same with their nodes numbered otherwise count apart.
+    Cells that compute the same with their nodes numbered otherwise count apart.
     """
     real = sum(op != "none" for op in ops)
-    return math.prod(math.comb(earlier, 2) * real**2 for earlier in range(2, nodes + 2))
+    entering = Counter(edge.dst for edge in edges).values()
+    return math.prod(math.comb(n, keep) * real**keep for n in entering)
+
+
+def draw(
+    edges: tuple[Edge, ...], ops: tuple[str, ...], rng: random.Random, keep: int = 2
+) -> tuple[Edge, ...]:
+    """A random cell: :func:`strongest` of random weights."""
+    generator = torch.Generator().manual_seed(rng.getrandbits(32))
+    return strongest(edges, torch.rand(len(edges), len(ops), generator=generator), ops, keep)

@@ -18,7 +18,7 @@ from models.cell import MIXED
 from models.families.trellis import LEVELS, layer
 from models.genotype import Edge, Genotype, Size
 from searcher.relaxations import PathSoftmax
-from searcher.spaces import all_edges, count_cells, draw, read_by, strongest
+from searcher.spaces import all_edges, draw, read_by, strongest, ways
 
 OPS = (
     "none",
@@ -43,7 +43,7 @@ class AutoDeepLab:
 
     def __init__(self, layers: int, nodes: int, sizes: Mapping[str, Size]) -> None:
         self.layers, self.sizes = layers, read_by("trellis", sizes)
-        self.nodes, self.edges = nodes, all_edges(nodes)
+        self.edges = all_edges(nodes)
         self.path = trellis_edges(layers)
 
     def complete(self) -> Genotype:
@@ -62,11 +62,11 @@ class AutoDeepLab:
         return self.genotype(cell, self.viterbi(weights["path"]))
 
     def count(self) -> int:
-        """Cells (see ``count_cells``) times paths: 4.2e16 for 5 nodes and 12 layers.
+        """Cells (see ``ways``) times paths: 4.2e16 for 5 nodes and 12 layers.
 
         The paper counts 1e19: ``count_printed_cells`` times the paths of 11 layers.
         """
-        return count_cells(self.nodes, OPS) * count_paths(self.layers)
+        return ways(self.edges, OPS) * count_paths(self.layers)
 
     def viterbi(self, weights: Tensor) -> tuple[Edge, ...]:
         """The path of greatest probability (section 3.3).

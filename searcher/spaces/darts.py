@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from models.genotype import Edge, Genotype, Size
-from searcher.spaces import all_edges, count_cells, draw, read_by, strongest
+from searcher.spaces import all_edges, draw, read_by, strongest, ways
 
 OPS = (
     "none",
@@ -34,7 +34,7 @@ class Darts:
     def __init__(
         self, layers: int, nodes: int, sizes: Mapping[str, Size], family: str = "cell_stack"
     ) -> None:
-        self.nodes, self.edges, self.family = nodes, all_edges(nodes), family
+        self.edges, self.family = all_edges(nodes), family
         self.sizes = read_by(family, {**sizes, "layers": layers})
 
     def complete(self) -> Genotype:
@@ -49,8 +49,8 @@ class Darts:
         )
 
     def count(self) -> int:
-        """Pairs of a normal and a reduction cell: 1.08e18 for 4 nodes (see ``count_cells``)."""
-        return count_cells(self.nodes, OPS) ** 2
+        """Pairs of a normal and a reduction cell: 1.08e18 for 4 nodes (see ``ways``)."""
+        return ways(self.edges, OPS) ** 2
 
     def genotype(self, graphs: Mapping[str, tuple[Edge, ...]]) -> Genotype:
         return Genotype(self.family, graphs, self.sizes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from models.genotype import Genotype
@@ -12,10 +12,15 @@ from pace import never
 
 @dataclass(frozen=True)
 class Trial:
-    """One architecture that a search tried, and its score there, 0..1: see ``Task.metric``."""
+    """One architecture that a search tried, its score there, 0..1, and what it costs.
+
+    The score is what ``Task.metric`` says.
+    """
 
     genotype: Genotype
     score: float
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """By what is counted and how, such as ``latency_decoded``."""
 
 
 class Strategy(Protocol):

@@ -1,8 +1,7 @@
-"""Bilevel gradient search, first order: DARTS, Auto-DeepLab."""
+"""Bilevel gradient search, first order: DARTS, Auto-DeepLab, CAS."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Any
@@ -14,20 +13,35 @@ from pace import never
 from recipe import Search
 from searcher.checkpoint import located
 from searcher.data.batches import Batch
+from searcher.optimizers import search_rate
+from searcher.penalty import Penalty
 from searcher.ranks import share_gradients
+from searcher.schedules import Schedule, together
 from searcher.strategies import Trial
 from searcher.supernet import Supernet
-from searcher.task import Task
+from searcher.task import Task, finite
 
 
 class Bilevel:
     """Alternate: weights learn on one half of the data, the architecture on the other.
 
-    In the first ``search.warmup`` epochs only the weights learn (Auto-DeepLab, section 4.1).
+    ``schedule`` says which logits learn in an epoch; without it all do after the first
+    ``search.warmup`` epochs, in which only the weights learn (Auto-DeepLab, section 4.1).
+    ``penalty`` joins the loss of the architecture (CAS).
     """
 
-    def __init__(self, supernet: Supernet, task: Task, search: Search) -> None:
+    def __init__(
+        self,
+        supernet: Supernet,
+        task: Task,
+        search: Search,
+        penalty: Penalty | None = None,
+        schedule: Schedule | None = None,
+    ) -> None:
         self.supernet, self.task, self.search = supernet, task, search
+        self.penalty = penalty
+        self.schedule = schedule or together(search.warmup, supernet.logits)
+        self.held: list[nn.Parameter] = []
         task.place(supernet)
         self.epoch = self.batch = 0
         self.arch_optimizer = torch.optim.Adam(
@@ -42,9 +56,7 @@ class Bilevel:
 
     def weights(self) -> list[nn.Parameter]:
         """What computes, as opposed to what chooses."""
-        chosen = {id(p) for p in self.supernet.architecture()}
-        learned = (p for p in self.supernet.parameters() if p.requires_grad)
-        return [p for p in learned if id(p) not in chosen]
+        return self.supernet.computing()
 
     def step(self, between: Callable[[], None] = never) -> Trial:
         """One epoch over the half for weights, or what is left of it.
@@ -54,7 +66,7 @@ class Bilevel:
         self.supernet.train()
         for group in self.weight_optimizer.param_groups:
             group["lr"] = self.rate()
-        searching = self.epoch >= self.search.warmup
+        searching = self.hold(self.schedule(self.epoch))
         arch = self.arch_batches(self.batch)
         for batch in self.task.ready(self.task.train, self.epoch, self.batch):
             if searching:
@@ -64,7 +76,15 @@ class Bilevel:
             between()
         score = self.task.value(self.supernet, between)
         self.epoch, self.batch = self.epoch + 1, 0
-        return Trial(self.supernet.derive(), score)
+        genotype = self.supernet.derive()
+        weights = self.supernet.weights()
+        costs = self.penalty.report(weights, genotype) if self.penalty else {}
+        return Trial(genotype, score, costs)
+
+    def hold(self, learning: frozenset[str]) -> bool:
+        """Let the logits of these graphs learn and no others; whether there are any."""
+        self.held = [p for name, p in self.supernet.logits.items() if name not in learning]
+        return bool(learning)
 
     def arch_batches(self, drawn: int = 0) -> Iterator[Batch]:
         """Batches of the half for the architecture, reshuffled whenever it ends.
@@ -79,16 +99,19 @@ class Bilevel:
 
     def rate(self) -> float:
         """Cosine from ``search.lr`` to a twenty-fifth of it."""
-        share = self.epoch / self.search.epochs
-        return self.search.lr * (0.04 + 0.96 * (1 + math.cos(math.pi * share)) / 2)
+        return search_rate(self.search.lr, self.epoch / self.search.epochs)
 
     def update(self, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
         """One step of one optimizer; the gradients that the other would see are cleared."""
         self.supernet.zero_grad()
         with located(self.epoch + 1, self.batch + 1, optimizer.param_groups[0]["lr"]):
             loss = self.task.loss(self.supernet, batch)
+            if self.penalty and optimizer is self.arch_optimizer:
+                loss = finite(loss + self.penalty(self.supernet.weights()))
         loss.backward()
         share_gradients(self.supernet)
+        for logits in self.held:
+            logits.grad = None
         nn.utils.clip_grad_norm_(self.weights(), 5.0)
         optimizer.step()
 

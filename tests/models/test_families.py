@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -15,12 +16,16 @@ from torch import Tensor, nn
 from models.cell import Cell, Slot, concrete
 from models.families import FAMILIES
 from models.families.cell_stack import CellStack, Stage
+from models.families.multi_scale import MultiScale
 from models.families.trellis import STEM, EndsHead, PathHead, Trellis, check_path, predecessor
 from models.genotype import Edge, Genotype, Size
 from models.layers import FactorizedReduce
 from models.network import build
+from models.places import stands
 from searcher.spaces.auto_deeplab import AutoDeepLab
+from searcher.spaces.cas import Cas
 from searcher.spaces.darts import Darts
+from searcher.spaces.gas import Gas
 
 STACK = {"width": 2, "head": 4}
 GRID = {"width": 2, "stem": 3, "head": 4}
@@ -39,6 +44,14 @@ def lattice(layers: int, nodes: int = 2, seed: int = 0) -> Genotype:
     return replace(grid(layers, nodes, seed), family="trellis")
 
 
+def sequence(layers: int, nodes: int = 2, seed: int = 0) -> Genotype:
+    return Gas(layers, nodes, STACK).sample(random.Random(seed))
+
+
+def scaled(layers: int, nodes: int = 2, seed: int = 0) -> Genotype:
+    return Cas(layers, nodes, STACK).sample(random.Random(seed))
+
+
 def path(*levels: int) -> tuple[Edge, ...]:
     """The edges of a path through one level a layer, from the stem."""
     nodes = [0, *(4 * (i + 1) + level for i, level in enumerate(levels))]
@@ -50,7 +63,7 @@ def along(*levels: int) -> Genotype:
     return replace(one, graphs={**one.graphs, "path": path(*levels)})
 
 
-@pytest.mark.parametrize("make", [stack, grid, lattice])
+@pytest.mark.parametrize("make", [stack, grid, lattice, sequence, scaled])
 @settings(max_examples=10, deadline=None)
 @given(
     layers=st.integers(1, 6),
@@ -74,7 +87,7 @@ def test_a_sampled_genotype_builds_and_keeps_the_size(
     assert all(p.grad is not None for p in head)
 
 
-@pytest.mark.parametrize("make", [stack, grid, lattice])
+@pytest.mark.parametrize("make", [stack, grid, lattice, sequence, scaled])
 @pytest.mark.parametrize("value", [None, 0, -3, 5000, (4,), True])
 def test_every_wrong_or_missing_size_is_named(make: type, value: Size | None) -> None:
     genotype = make(3)
@@ -87,7 +100,7 @@ def test_every_wrong_or_missing_size_is_named(make: type, value: Size | None) ->
             build(replace(genotype, sizes=sizes), 2)
 
 
-@pytest.mark.parametrize("make", [stack, grid, lattice])
+@pytest.mark.parametrize("make", [stack, grid, lattice, sequence, scaled])
 def test_a_size_or_graph_that_the_family_does_not_read_is_named(make: type) -> None:
     genotype = make(3)
     with pytest.raises(ValueError, match=r"unknown key sizes\.widht; choose from width, "):
@@ -97,7 +110,7 @@ def test_a_size_or_graph_that_the_family_does_not_read_is_named(make: type) -> N
         build(replace(genotype, graphs=more), 2)
 
 
-@pytest.mark.parametrize("make", [stack, grid, lattice])
+@pytest.mark.parametrize("make", [stack, grid, lattice, scaled])
 def test_every_missing_graph_is_named(make: type) -> None:
     genotype = make(3)
     for name in FAMILIES[genotype.family].GRAPHS:
@@ -106,14 +119,85 @@ def test_every_missing_graph_is_named(make: type) -> None:
             build(replace(genotype, graphs=graphs), 2)
 
 
+def test_every_cell_of_a_sequence_is_its_own_and_one_that_is_missing_is_named() -> None:
+    genotype = sequence(4)
+    network = build(genotype, 2)
+    cells = [module for module in network.modules() if isinstance(module, Cell)]
+    assert [cell.graph.edges for cell in cells] == [genotype.graphs[f"cell{i}"] for i in range(4)]
+    assert len({cell.graph.edges for cell in cells}) == 4
+    for name in ("cell0", "cell1", "cell2"):
+        graphs = {n: edges for n, edges in genotype.graphs.items() if n != name}
+        with pytest.raises(ValueError, match=rf"graphs\.{name} is missing"):
+            build(replace(genotype, graphs=graphs), 2)
+    with pytest.raises(ValueError, match=r"graphs\.cell0 is missing"):
+        build(replace(genotype, graphs={}), 2)
+
+
+def test_cells_of_a_sequence_may_have_other_numbers_of_nodes() -> None:
+    many = {f"cell{i}": sequence(1, nodes).graphs["cell0"] for i, nodes in enumerate((1, 3, 2))}
+    network = build(replace(sequence(3), graphs=many), 2).eval()
+    assert network(torch.zeros(1, 3, 33, 47)).shape == (1, 2, 33, 47)
+
+
+def test_in_a_reduction_of_a_sequence_every_op_next_to_the_inputs_has_stride_2() -> None:
+    slots = [stand.slot for stand in stands(sequence(5, nodes=3), (64, 64))]
+    for slot in slots:
+        strided = slot.graph in ("cell1", "cell3") and slot.edge.src < 2
+        assert slot.stride == (2 if strided else 1)
+    assert {slot.stride for slot in slots} == {1, 2}
+
+
+def test_the_multi_scale_cell_stands_once_on_the_coarsest_map() -> None:
+    genotype = scaled(6, nodes=3)
+    found = [stand for stand in stands(genotype, (65, 97)) if stand.slot.graph == "context"]
+    assert [stand.slot.edge for stand in found] == list(genotype.graphs["context"])
+    assert {(stand.height, stand.width) for stand in found} == {(5, 7)}
+    assert {(stand.slot.channels, stand.slot.stride) for stand in found} == {(STACK["head"], 1)}
+
+
+def test_the_multi_scale_cell_reads_the_last_cell_and_the_decoder_reads_it_and_the_finer_ends() -> (
+    None
+):
+    body = MultiScale(scaled(6), 2, concrete).eval()
+    seen: dict[nn.Module, tuple[tuple[Any, ...], Any]] = {}
+    for part in (body.context, body.head, *body.cells):
+        part.register_forward_hook(lambda module, args, y: seen.update({module: (args, y)}))
+    with torch.no_grad():
+        body(torch.rand(1, 3, 64, 64))
+    assert seen[body.context][0][0] is seen[body.cells[5]][1]
+    maps = seen[body.head][0][0]
+    assert maps[:2] == [seen[body.cells[1]][1], seen[body.cells[3]][1]]
+    assert maps[2] is seen[body.context][1]
+
+
+def test_the_stack_below_a_multi_scale_cell_is_that_of_darts() -> None:
+    """The same cells give the same layers, whatever stands on top of them."""
+    genotype = scaled(5)
+    below = {name: genotype.graphs[name] for name in ("normal", "reduce")}
+    plain = CellStack(Genotype("cell_stack", below, genotype.sizes), 2, concrete)
+    body = MultiScale(genotype, 2, concrete)
+    for part in ("stem", "cells"):
+        one, other = getattr(body, part).state_dict(), getattr(plain, part).state_dict()
+        assert {n: t.shape for n, t in one.items()} == {n: t.shape for n, t in other.items()}
+
+
+def test_a_multi_scale_cell_has_one_input() -> None:
+    genotype = scaled(3)
+    wrong = {**genotype.graphs, "context": (Edge(1, 2, "conv_1x1"), Edge(0, 3, "conv_1x1"))}
+    with pytest.raises(ValueError, match=r"graphs\.context\[1\]: the only input is node 1"):
+        build(replace(genotype, graphs=wrong), 2)
+
+
 def test_an_unknown_family_lists_those_there_are() -> None:
-    with pytest.raises(ValueError, match=r"unknown family 'tower'; choose from cell_stack, "):
+    with pytest.raises(ValueError, match=r"unknown family 'tower'; choose from cell_sequence, "):
         build(Genotype("tower", {}), 2)
 
 
 def test_a_stack_of_width_1_is_refused() -> None:
     with pytest.raises(ValueError, match=r"sizes\.width must be at least 2"):
         build(stack(3).resized(width=1), 2)
+    with pytest.raises(ValueError, match=r"sizes\.width must be at least 2"):
+        build(scaled(3).resized(width=1), 2)
 
 
 def body(genotype: Genotype) -> CellStack:

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional as F
 
 from models.layers import (
     ActConvNorm,
@@ -15,6 +16,7 @@ from models.layers import (
     FactorizedReduce,
     SepConv,
     Zero,
+    averaging,
     conv,
     resize,
 )
@@ -89,6 +91,26 @@ def test_skip_is_the_input_itself_at_stride_1() -> None:
     assert torch.equal(make_op("skip_connect", 4)(x), x)
 
 
+@given(height=st.integers(1, 40), width=st.integers(1, 40), cells=st.integers(1, 9))
+def test_a_pool_of_a_grid_is_the_adaptive_average(height: int, width: int, cells: int) -> None:
+    """Also where the size does not divide, and where it is smaller than the grid."""
+    x = torch.randn(2, 3, height, width)
+    y = averaging(cells, height, x) @ x @ averaging(cells, width, x).T
+    torch.testing.assert_close(y, F.adaptive_avg_pool2d(x, cells), atol=1e-5, rtol=1e-5)
+
+
+def test_a_pool_of_a_grid_spreads_what_is_positive_over_its_cells() -> None:
+    """Two cells a side: a quarter of the map is seen by its own corner of the output."""
+    op = make_op("pool_grid_2", 1).eval()
+    nn.init.ones_(next(iter(op.parameters())))
+    x = torch.full((1, 1, 8, 12), -5.0)
+    x[0, 0, :4, :6] = 3.0
+    y = op(x)[0, 0]
+    assert y[0, 0].item() == pytest.approx(3, rel=1e-4)
+    assert y[0, -1].item() == y[-1, 0].item() == y[-1, -1].item() == 0
+    assert y[0, 5] > y[0, 6] > 0, "bilinear between the centres of the cells"
+
+
 def plain_reduce(c_in: int = 1, c_out: int = 2) -> FactorizedReduce:
     """One whose convolutions add up the channels and whose norm does nothing."""
     layer = FactorizedReduce(c_in, c_out)
@@ -146,9 +168,12 @@ def test_a_separable_convolution_strides_once_and_has_no_bias() -> None:
         ("sep_conv_3x3", 2 * (9 * 8 + 8 * 8 + 2 * 8)),
         ("sep_conv_5x5", 2 * (25 * 8 + 8 * 8 + 2 * 8)),
         ("dil_conv_3x3", 9 * 8 + 8 * 8 + 2 * 8),
+        ("dil_conv_3x3_r8", 9 * 8 + 8 * 8 + 2 * 8),
         ("dil_conv_5x5", 25 * 8 + 8 * 8 + 2 * 8),
         ("atrous_conv_3x3", 9 * 8 * 8 + 2 * 8),
         ("atrous_conv_5x5", 25 * 8 * 8 + 2 * 8),
+        ("conv_1x1", 8 * 8 + 2 * 8),
+        ("pool_grid_4", 8 * 8 + 2 * 8),
         ("max_pool_3x3", 0),
         ("none", 0),
     ],
@@ -158,18 +183,20 @@ def test_an_op_has_as_many_parameters_as_its_definition(name: str, count: int) -
 
 
 @pytest.mark.parametrize("name", [n for n in OPS if n.startswith(("dil", "atrous"))])
-def test_a_dilated_convolution_reaches_twice_as_far(name: str) -> None:
+def test_a_dilated_convolution_reaches_twice_as_far_or_its_rate(name: str) -> None:
     """The outermost input that moves the middle of the output."""
-    reach = 2 * (int(name[-1]) // 2)
+    kernel, _, rate = name.split("_", 2)[2].partition("_r")
+    taps = int(kernel[-1])
+    reach = int(rate or 2) * (taps // 2)
     op = make_op(name, 1).eval()
     for p in op.parameters():
         nn.init.constant_(p, 1.0)
-    x = torch.ones(1, 1, 17, 17, requires_grad=True)
-    op(x)[0, 0, 8, 8].backward()
+    x = torch.ones(1, 1, 41, 41, requires_grad=True)
+    op(x)[0, 0, 20, 20].backward()
     assert x.grad is not None
     rows = x.grad[0, 0].abs().sum(1).nonzero().flatten().tolist()
-    assert (rows[0], rows[-1]) == (8 - reach, 8 + reach)
-    assert len(rows) == int(name[-1])
+    assert (rows[0], rows[-1]) == (20 - reach, 20 + reach)
+    assert len(rows) == taps
 
 
 def test_resize_leaves_a_map_of_the_right_size_alone() -> None:

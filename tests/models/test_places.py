@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from models.genotype import Edge, Genotype
 from models.places import OpKey, stands
 
@@ -33,3 +35,9 @@ def test_a_classifier_on_the_stem_of_cifar_begins_at_the_size_of_the_image() -> 
     assert [(stand.height, stand.width, stand.slot.channels) for stand in found[::2]] == [
         (32, 40, 4), (32, 40, 8), (16, 20, 16),
     ]  # fmt: skip
+
+
+def test_asking_draws_no_random_number() -> None:
+    before = torch.get_rng_state()
+    stands(STACK, (64, 96))
+    assert torch.equal(torch.get_rng_state(), before)

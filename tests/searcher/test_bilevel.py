@@ -13,14 +13,21 @@ from torch import Tensor
 
 from recipe import Search
 from searcher import checkpoint
+from searcher.schedules import in_turn, together
 from searcher.search import TRIALS, search
 from searcher.strategies import Strategy
 from searcher.strategies.bilevel import Bilevel
-from searcher.systems import SYSTEMS
+from searcher.systems import JOINT, SYSTEMS
 from searcher.task import Task
 
 MakeTask = Callable[[], Task]
-SIZES = {"darts": {"width": 2, "head": 4}, "auto_deeplab": {"width": 2, "stem": 4, "head": 4}}
+SIZES = {
+    "darts": {"width": 2, "head": 4},
+    "auto_deeplab": {"width": 2, "stem": 4, "head": 4},
+    "cas": {"width": 2, "head": 4},
+}
+
+BILEVEL = [name for name in SYSTEMS if name not in JOINT]
 
 
 def settings(system: str, epochs: int = 3, warmup: int = 1) -> Search:
@@ -44,7 +51,7 @@ def moved(before: list[Tensor], now: list[torch.nn.Parameter]) -> bool:
     return any(not torch.equal(a, b) for a, b in zip(before, now, strict=True))
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", BILEVEL)
 def test_the_architecture_waits_until_the_warm_up_is_over(system: str, tiny_task: MakeTask) -> None:
     made = strategy(system, tiny_task(), epochs=4, warmup=2)
     for epoch in range(3):
@@ -55,7 +62,7 @@ def test_the_architecture_waits_until_the_warm_up_is_over(system: str, tiny_task
         assert moved(logits, made.supernet.architecture()) == (epoch >= 2)
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", BILEVEL)
 def test_a_step_of_one_moves_nothing_of_the_other(system: str, tiny_task: MakeTask) -> None:
     made = strategy(system, tiny_task())
     batch = next(iter(made.task.ready(made.task.train, 0)))
@@ -70,7 +77,7 @@ def test_a_step_of_one_moves_nothing_of_the_other(system: str, tiny_task: MakeTa
     assert moved(weights, made.weights())
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", BILEVEL)
 def test_a_step_starts_from_gradients_of_its_own(system: str, tiny_task: MakeTask) -> None:
     """What the architecture's step left in the weights does not reach the weights' step."""
     made = strategy(system, tiny_task())
@@ -83,7 +90,7 @@ def test_a_step_starts_from_gradients_of_its_own(system: str, tiny_task: MakeTas
     assert not moved(snapshot(made.weights()), alone.weights())
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", BILEVEL)
 def test_weights_and_architecture_are_disjoint_and_complete(
     system: str, tiny_task: MakeTask
 ) -> None:
@@ -100,7 +107,7 @@ def test_weights_and_architecture_are_disjoint_and_complete(
     assert held == [choose, compute]
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", BILEVEL)
 def test_resumed_after_any_step_it_is_the_straight_run(
     system: str, tiny_task: MakeTask, tmp_path: Path
 ) -> None:
@@ -118,7 +125,7 @@ def test_resumed_after_any_step_it_is_the_straight_run(
         assert [line["step"] for line in lines] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("system", BILEVEL)
 def test_from_the_state_after_any_batch_it_goes_on_as_the_straight_run(
     system: str, tiny_task: MakeTask
 ) -> None:
@@ -187,6 +194,42 @@ def test_the_architecture_sees_only_its_own_half_and_never_runs_out(tiny_task: M
     assert not {*made.task.arch.split.names} & {*made.task.train.split.names}
     batches = made.arch_batches()
     assert len([next(batches) for _ in range(5)]) == 5
+
+
+def test_phases_begin_after_the_warm_up_and_end_when_the_next_begins() -> None:
+    schedule = in_turn(2, ["a", "b"], 4, ["c"])
+    assert [sorted(schedule(epoch)) for epoch in range(6)] == [
+        [],
+        [],
+        ["a", "b"],
+        ["a", "b"],
+        ["c"],
+        ["c"],
+    ]
+    assert [sorted(together(1, "ab")(epoch)) for epoch in range(3)] == [[], ["a", "b"], ["a", "b"]]
+
+
+def logits_of(made: Bilevel) -> dict[str, Tensor]:
+    return {name: alpha.detach().clone() for name, alpha in made.supernet.logits.items()}
+
+
+@pytest.mark.parametrize(
+    ("context", "expected"),
+    [(None, ["", "nr", "nr", "c", "c"]), (1, ["", "nr", "nr", "nr", "c"]), (0, ["", *4 * ["cnr"]])],
+)
+def test_the_backbone_is_chosen_first_and_then_the_multi_scale_cell(
+    context: int | None, expected: list[str], tiny_task: MakeTask
+) -> None:
+    """What does not learn stays as it is to the bit, whatever the optimizer remembers of it."""
+    search = settings("cas", epochs=5).model_copy(update={"context_epochs": context, "layers": 3})
+    made = SYSTEMS["cas"](tiny_task(), search)
+    assert isinstance(made, Bilevel)
+    for names in expected:
+        before, weights = logits_of(made), snapshot(made.weights())
+        made.step()
+        now = logits_of(made)
+        assert "".join(sorted(n[0] for n in now if not torch.equal(now[n], before[n]))) == names
+        assert moved(weights, made.weights())
 
 
 def test_the_search_ends_with_its_last_trial(tiny_task: MakeTask) -> None:

@@ -6,7 +6,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from models.families.trellis import layer, level
 from models.genotype import Edge
 from models.network import build
 from searcher.relaxations import PathSoftmax, softmax
-from searcher.spaces import all_edges, count_cells, strongest
+from searcher.spaces import all_edges, strongest, ways
 from searcher.spaces.auto_deeplab import OPS as GRID_OPS
 from searcher.spaces.auto_deeplab import (
     AutoDeepLab,
@@ -28,7 +28,9 @@ from searcher.spaces.auto_deeplab import (
     count_printed_cells,
     trellis_edges,
 )
+from searcher.spaces.cas import CONTEXT, CONTEXT_OPS, Cas
 from searcher.spaces.darts import OPS, Darts
+from searcher.spaces.gas import Gas
 
 SEED = st.integers(0, 2**32)
 LOGIT = st.floats(-200, 200, width=32)
@@ -54,6 +56,86 @@ def test_a_cell_of_five_nodes_has_20_edges_and_8_ops() -> None:
     arriving = Counter(edge.dst for edge in space.edges)
     sizes = [n**2 * len(GRID_OPS) ** 2 for n in arriving.values()]
     assert math.prod(sizes) == count_printed_cells(5) == 556_627_761_561_600
+
+
+def test_every_cell_of_gas_has_5_edges_8_ops_and_a_choice_of_its_own() -> None:
+    space = Gas(6, 2, {})
+    complete = space.complete().graphs
+    assert list(complete) == list(space.ops) == [f"cell{i}" for i in range(6)]
+    assert {(len(edges), len(space.ops[n])) for n, edges in complete.items()} == {(5, 8)}
+    drawn = space.sample(random.Random(0))
+    assert len(set(drawn.graphs.values())) == 6
+
+
+def test_gas_counts_the_architectures_that_it_can_decode() -> None:
+    """Every choice of two edges and their ops in one cell, tried one by one."""
+    space = Gas(1, 2, {})
+    assert space.count() == 7_203
+    assert Gas(8, 2, {}).count() == 7_203**8
+    found = set()
+    real = [op for op in space.ops["cell0"] if op != "none"]
+    for i, j in combinations(range(2, 5), 2):
+        for ops in product(range(1, 8), repeat=4):
+            weights = torch.zeros(5, 8)
+            for row, op in zip((0, 1, i, j), ops, strict=True):
+                weights[row, op] = 1
+            edges = space.discretize({"cell0": weights}).graphs["cell0"]
+            found.add(edges)
+            assert {edge.op for edge in edges} <= set(real)
+    assert len(found) == space.count()
+
+
+def test_cas_has_the_cells_of_darts_and_branches_that_read_the_map_and_each_other() -> None:
+    space = Cas(8, 4, {})
+    complete = space.complete().graphs
+    shapes = {n: (len(edges), len(space.ops[n])) for n, edges in complete.items()}
+    assert shapes == {"normal": (14, 8), "reduce": (14, 8), CONTEXT: (10, 10)}
+    sources = [[e.src for e in complete[CONTEXT] if e.dst == dst] for dst in range(2, 6)]
+    assert sources == [[1], [1, 2], [1, 2, 3], [1, 2, 3, 4]]
+
+
+def test_cas_counts_the_architectures_that_it_can_decode() -> None:
+    """The multi-scale cell by DPC's rule, and every choice of one of two branches tried."""
+    space = Cas(8, 5, {})
+    pairs = math.prod(math.comb(n, 2) * 49 for n in range(2, 7))
+    assert space.count() == pairs**2 * math.factorial(5) * 9**5
+    assert Cas(8, 2, {}).count() == 7_203**2 * 162
+    small, found = Cas(3, 2, {}), set()
+    uniform = {n: torch.ones(len(edges), len(small.ops[n])) for n, edges in small.edges.items()}
+    for row, (first, second) in product((1, 2), product(range(1, 10), repeat=2)):
+        weights = torch.zeros(3, 10)
+        weights[0, first] = weights[row, second] = 1
+        found.add(small.discretize({**uniform, CONTEXT: weights}).graphs[CONTEXT])
+    assert len(found) == 162
+
+
+@given(seed=SEED, nodes=st.integers(1, 5), spread=st.sampled_from([0.001, 1.0, 50.0]))
+def test_a_decoded_multi_scale_cell_has_one_op_a_branch_and_never_none(
+    seed: int, nodes: int, spread: float
+) -> None:
+    space = Cas(3, nodes, {})
+    logits = {
+        name: rows(len(edges), len(space.ops[name]), seed, spread)
+        for name, edges in space.complete().graphs.items()
+    }
+    for name, alpha in logits.items():
+        alpha[:: 1 + seed % 2, space.ops[name].index("none")] = 1000.0
+    for genotype in (space.sample(random.Random(seed)), space.discretize(softmax(logits))):
+        for name, edges in genotype.graphs.items():
+            kept = dict.fromkeys(range(2, nodes + 2), space.keep[name])
+            assert Counter(edge.dst for edge in edges) == kept
+            assert all(edge.op in set(space.ops[name]) - {"none"} for edge in edges)
+        assert all(edge.src > 0 for edge in genotype.graphs[CONTEXT])
+
+
+def test_the_multi_scale_cell_keeps_the_strongest_edge_and_op_of_a_branch() -> None:
+    space = Cas(3, 2, {})
+    weights = {n: torch.full((len(e), len(space.ops[n])), 0.1) for n, e in space.edges.items()}
+    weights[CONTEXT][0, CONTEXT_OPS.index("pool_grid_4")] = 0.2
+    weights[CONTEXT][1, CONTEXT_OPS.index("none")] = 0.9
+    weights[CONTEXT][2, CONTEXT_OPS.index("atrous_conv_3x3_r12")] = 0.3
+    found = space.discretize(weights).graphs[CONTEXT]
+    assert found == (Edge(1, 2, "pool_grid_4"), Edge(2, 3, "atrous_conv_3x3_r12"))
 
 
 def test_edges_are_ordered_by_node_then_source() -> None:
@@ -87,7 +169,7 @@ def test_the_trellis_has_as_many_paths_as_published(layers: int, count: int) -> 
 def test_a_space_counts_what_it_can_draw() -> None:
     """The papers' sizes: every drawing of the small ones occurs, and none more."""
     assert Darts(8, 4, {}).count() == 1_037_664_180**2
-    assert count_cells(4, OPS) == 1_037_664_180
+    assert ways(all_edges(4), OPS) == 1_037_664_180
     cells = math.prod(math.comb(n, 2) * 49 for n in range(2, 7))
     assert AutoDeepLab(12, 5, {}).count() == cells * 75_025
 
@@ -103,7 +185,7 @@ def test_a_small_space_is_drawn_completely(space: AutoDeepLab, count: int) -> No
 
 @given(seed=SEED, nodes=st.integers(1, 5))
 def test_a_decoded_cell_has_two_predecessors_a_node_and_never_none(seed: int, nodes: int) -> None:
-    for space in (Darts(3, nodes, {}), AutoDeepLab(3, nodes, {})):
+    for space in (Darts(3, nodes, {}), AutoDeepLab(3, nodes, {}), Gas(3, nodes, {})):
         sampled = space.sample(random.Random(seed))
         logits = {
             name: rows(len(edges), len(space.ops[name]), seed)
@@ -308,7 +390,8 @@ def test_path_softmax_relaxes_the_cell_by_the_ops_of_each_edge() -> None:
 @given(seed=SEED)
 @example(seed=0)
 def test_a_sample_is_the_same_for_the_same_seed_and_can_be_built(seed: int) -> None:
-    for space in (Darts(3, 2, {"width": 2, "head": 2}), AutoDeepLab(4, 2, SIZES)):
+    spaces = Darts(3, 2, SIZES), AutoDeepLab(4, 2, SIZES), Gas(3, 2, SIZES), Cas(3, 2, SIZES)
+    for space in spaces:
         genotype = space.sample(random.Random(seed))
         assert genotype == space.sample(random.Random(seed))
         build(genotype, 2)
@@ -320,6 +403,7 @@ def test_a_space_takes_the_sizes_that_its_family_reads() -> None:
     assert Darts(5, 1, sizes).complete().sizes == {"width": 2, "head": 4, "layers": 5}
     assert AutoDeepLab(5, 1, sizes).complete().sizes == sizes
     assert AutoDeepLab(5, 1, sizes).sample(random.Random(0)).sizes == sizes
+    assert Cas(5, 1, sizes).complete().sizes == {"width": 2, "head": 4, "layers": 5}
     build(Darts(3, 1, sizes).sample(random.Random(0)), 2)
 
 
@@ -336,7 +420,7 @@ def test_what_is_searched_is_a_trellis_and_what_is_found_the_released_network() 
 
 
 def test_samples_differ() -> None:
-    for space in (Darts(3, 2, {}), AutoDeepLab(4, 2, {})):
+    for space in (Darts(3, 2, {}), AutoDeepLab(4, 2, {}), Gas(3, 2, {}), Cas(3, 2, {})):
         rng = random.Random(1)
         drawn = {space.sample(rng).fingerprint for _ in range(20)}
         assert len(drawn) == 20

@@ -17,16 +17,19 @@ from models.ops import make_op
 from searcher.relaxations import PathSoftmax, softmax
 from searcher.spaces import all_edges, draw
 from searcher.spaces.auto_deeplab import AutoDeepLab
+from searcher.spaces.cas import Cas
 from searcher.spaces.darts import OPS, Darts
 from searcher.supernet import Mixing, Mixture, Supernet
 
-SYSTEMS = ("darts", "auto_deeplab")
+SYSTEMS = ("darts", "auto_deeplab", "cas")
 
 
 def supernet(system: str, seed: int = 0) -> Supernet:
     torch.manual_seed(seed)
     if system == "darts":
         return Supernet(Darts(3, 2, {"width": 2, "head": 4}), 3, softmax)
+    if system == "cas":
+        return Supernet(Cas(3, 2, {"width": 2, "head": 4}), 3, softmax)
     space = AutoDeepLab(3, 2, {"width": 2, "stem": 4, "head": 4})
     return Supernet(space, 3, PathSoftmax(space.path))
 

@@ -175,9 +175,9 @@ def test_the_result_is_the_same_with_and_without_events(task: Task, tmp_path: Pa
         assert one == other
 
 
-@pytest.mark.parametrize("system", ["darts", "auto_deeplab"])
+@pytest.mark.parametrize("system", ["darts", "auto_deeplab", "cas"])
 def test_the_architecture_over_time(task: Task, tmp_path: Path, system: str) -> None:
-    sizes = {k: v for k, v in SEARCH.sizes.items() if k != "stem" or system != "darts"}
+    sizes = {k: v for k, v in SEARCH.sizes.items() if k != "stem" or system == "auto_deeplab"}
     settings = SEARCH.model_copy(update={"sizes": sizes})
     strategy = SYSTEMS[system](task, settings)
     assert isinstance(strategy, Bilevel)

@@ -1,0 +1,233 @@
+"""Measuring a latency table: every op in a small graph of its own kind, and a few whole networks.
+
+What an op costs alone is not what it costs in a network: batch norm becomes part of a convolution,
+a ReLU and the sum of a node part of their neighbours, and equal pools of one map are computed
+once.  So an op is measured as it stands: ``COPIES`` branches of a 1x1 convolution and the op, added
+up, less the same graph without the op.  Networks, each with one op on all its edges, then say by
+how much every op is dearer among others than in the small graph, and what the rest costs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import numpy as np
+import onnx
+import onnx.utils
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from export.formats.onnx import OPSET, onnx_from_network, quiet
+from export.machine import cpu_model
+from export.runtimes import missing
+from models.genotype import Genotype
+from models.latency import LatencyTable
+from models.layers import ActConvNorm
+from models.network import PixelsToLabels, build
+from models.ops import make_op
+from models.places import OpKey, stands
+
+COPIES = 4
+"""Branches of a small graph: with the op in each, its time stands out from that of the frame."""
+QUANTILE = 25
+"""The per cent of all calls that a time is above: those that a neighbour disturbed are slower."""
+
+Call = Callable[[], object]
+Name = TypeVar("Name", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """How a table is measured, and for which networks."""
+
+    runtime: str
+    precision: str
+    threads: int
+    size: tuple[int, int]
+    classes: int
+    rounds: int = 30
+
+
+class Branches(nn.Module):
+    """:data:`COPIES` branches of a 1x1 convolution and an op, added up and projected."""
+
+    def __init__(self, key: OpKey) -> None:
+        super().__init__()
+        c = key.channels
+        self.before = nn.ModuleList(ActConvNorm(c, c) for _ in range(COPIES))
+        self.ops = nn.ModuleList(make_op(key.op, c, key.stride) for _ in range(COPIES))
+        self.after = ActConvNorm(c, c)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[1, C, H, W] -> [1, C, H/stride, W/stride]."""
+        found = [op(before(x)) for before, op in zip(self.before, self.ops, strict=True)]
+        return self.after(sum(found[1:], found[0]))
+
+
+class Side(nn.Module):
+    """Small graphs side by side, so that they are exported in one go."""
+
+    def __init__(self, keys: Sequence[OpKey]) -> None:
+        super().__init__()
+        self.graphs = nn.ModuleList(Branches(key) for key in keys)
+
+    def forward(self, *maps: Tensor) -> tuple[Tensor, ...]:
+        """One [1, C, H, W] for each graph -> what each makes of it."""
+        return tuple(graph(x) for graph, x in zip(self.graphs, maps, strict=True))
+
+
+def frame(key: OpKey) -> OpKey:
+    """The op that computes nothing, where ``key`` reads: what is left of the graph without it."""
+    return OpKey("skip_connect", key.channels, 1, key.height, key.width)
+
+
+def measured(
+    keys: Sequence[OpKey], networks: Sequence[Genotype], conditions: Conditions
+) -> LatencyTable:
+    """The table of ``keys``, from small graphs and from ``networks`` that have one op each.
+
+    ``ValueError`` where the runtime is not here.
+    """
+    if reason := missing(conditions.runtime):
+        raise ValueError(reason)
+    graphs = sorted({*keys, *map(frame, keys)})
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        calls: dict[OpKey | int, Call] = dict(op_calls(graphs, conditions).items())
+        calls |= dict(enumerate(network_calls(networks, conditions)))
+    ms = timed(calls, conditions.rounds)
+    alone = {key: max(ms[key] - ms[frame(key)], 0.0) / COPIES for key in keys}
+    rest, factors = fitted(
+        [shares(genotype, alone, conditions.size) for genotype in networks],
+        [ms[i] for i in range(len(networks))],
+    )
+    return LatencyTable(
+        cpu_model(),
+        conditions.runtime,
+        import_module(conditions.runtime).__version__,
+        conditions.precision,
+        conditions.threads,
+        conditions.size,
+        {key: value * factors.get(key.op, 1.0) for key, value in alone.items()},
+        rest,
+    )
+
+
+def shares(
+    genotype: Genotype, alone: Mapping[OpKey, float], size: tuple[int, int]
+) -> dict[str, float]:
+    """Milliseconds of each op's places in a network, as they are in small graphs."""
+    found: dict[str, float] = {}
+    for stand in stands(genotype, size):
+        op = stand.slot.edge.op
+        if op != "none":
+            found[op] = found.get(op, 0.0) + alone[stand.key(op)]
+    return found
+
+
+def fitted(
+    shares: Sequence[Mapping[str, float]], ms: Sequence[float], trust: float = 0.05
+) -> tuple[float, dict[str, float]]:
+    """The rest, and each op's factor, that explain the times of networks; none is below 0.
+
+    Least squares; a factor moves away from 1 only where networks say so: ``trust`` is what a
+    doubled price costs beside an error of as many milliseconds.
+    """
+    ops = sorted({op for share in shares for op in share})
+    table = np.array([[1.0, *(share.get(op, 0.0) for op in ops)] for share in shares])
+    pull = trust * np.diag(table.mean(axis=0))[1:]
+    found, *_ = np.linalg.lstsq(
+        np.vstack([table, pull]), np.concatenate([ms, pull.sum(axis=1)]), rcond=None
+    )
+    rest, *factors = (max(float(x), 0.0) for x in found)
+    return rest, dict(zip(ops, factors, strict=True))
+
+
+def timed(calls: Mapping[Name, Call], rounds: int) -> dict[Name, float]:
+    """Milliseconds of processor time of each call, all threads together.
+
+    Each round makes every call twice, in another order, and counts the second: a neighbour's
+    noisy minute falls on all of them, and what it emptied from the caches is there again.
+    """
+    rng = np.random.default_rng(0)
+    names = list(calls)
+    found: dict[Name, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for i in rng.permutation(len(names)):
+            call = calls[names[i]]
+            call()
+            start = time.process_time_ns()
+            call()
+            found[names[i]].append((time.process_time_ns() - start) / 1e6)
+    return {name: float(np.percentile(values, QUANTILE)) for name, values in found.items()}
+
+
+def op_calls(keys: Sequence[OpKey], conditions: Conditions) -> dict[OpKey, Call]:
+    """A call of the small graph of each key."""
+    side = Side(keys).eval()
+    maps = tuple(torch.randn(1, k.channels, k.height, k.width) for k in keys)
+    if conditions.runtime == "torch":
+        pairs = zip(side.graphs, maps, strict=True)
+        return dict(zip(keys, (partial(inferred, graph, x) for graph, x in pairs), strict=True))
+    models = split(side, maps)
+    return {
+        key: session_call(model, conditions.threads, x.numpy())
+        for key, model, x in zip(keys, models, maps, strict=True)
+    }
+
+
+def network_calls(networks: Sequence[Genotype], conditions: Conditions) -> list[Call]:
+    """A call of each network, as it is shipped, with fresh weights and a noisy image."""
+    height, width = conditions.size
+    image = torch.randint(0, 256, (1, height, width, 3), dtype=torch.uint8)
+    made = [build(genotype, conditions.classes) for genotype in networks]
+    if conditions.runtime == "torch":
+        return [partial(inferred, PixelsToLabels(network).eval(), image) for network in made]
+    calls = []
+    with TemporaryDirectory() as folder:
+        for network in made:
+            path = onnx_from_network(network, conditions.size, Path(folder) / "model.onnx")
+            calls.append(session_call(path.read_bytes(), conditions.threads, image.numpy()))
+    return calls
+
+
+@torch.inference_mode()
+def inferred(module: nn.Module, x: Tensor) -> Tensor:
+    """Any shape, as the module."""
+    return module(x)
+
+
+def session_call(model: bytes, threads: int, x: NDArray[Any]) -> Call:
+    """A call of an ONNX model of one input."""
+    from export.runtimes.onnxruntime import opened
+
+    session = opened(model, threads)
+    return partial(session.run, None, {session.get_inputs()[0].name: x})
+
+
+def split(side: Side, maps: tuple[Tensor, ...]) -> list[bytes]:
+    """An ONNX model of each graph: as networks are exported, but in one go, for a tenth of it."""
+    reads, writes = ([f"{name}{i}" for i in range(len(maps))] for name in "xy")
+    with quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            side,
+            maps,
+            input_names=reads,
+            output_names=writes,
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    whole = onnx.utils.Extractor(program.model_proto)
+    parts = (whole.extract_model([x], [y]) for x, y in zip(reads, writes, strict=True))
+    return [part.SerializeToString() for part in parts]

@@ -1,0 +1,230 @@
+"""Latency as data: measured for a recipe's space, checked against networks, given to a search."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from export.machine import cpu_model
+from export.measure import Conditions, measured, network_calls, timed
+from export.runtimes import missing
+from files import sha256, write_text
+from models.genotype import Edge, Genotype
+from models.latency import LatencyTable, keys_of
+from recipe import Cost, Recipe
+from searcher.costs import Target, macs_price, parameters_price
+from searcher.data.catalogue import open_segmentation
+from searcher.pictures import ACCENT, FAINT, INK, save
+from searcher.spaces import SearchSpace, read_by
+from searcher.systems import SPACES
+
+TABLE = "latency.json"
+NETWORKS = 30
+"""How many random networks a check measures."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a table predicted of random networks, and what they took, in milliseconds."""
+
+    predicted: tuple[float, ...]
+    measured: tuple[float, ...]
+
+    @property
+    def rank_correlation(self) -> float:
+        """Spearman's: how alike the two orders are, 1 for the same."""
+        return statistics.correlation(places(self.predicted), places(self.measured))
+
+    @property
+    def error(self) -> float:
+        """The median of the errors, as shares of what was measured."""
+        pairs = zip(self.predicted, self.measured, strict=True)
+        return statistics.median(abs(p - m) / m for p, m in pairs)
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"{len(self.measured)} random networks of {min(self.measured):.1f} to "
+            f"{max(self.measured):.1f} ms: rank correlation {self.rank_correlation:.3f}, "
+            f"median error {self.error:.1%}"
+        )
+
+    def row(self) -> dict[str, Any]:
+        """The check as a JSON object."""
+        scores = {"rank_correlation": self.rank_correlation, "median_error": self.error}
+        return {**scores, "predicted_ms": self.predicted, "measured_ms": self.measured}
+
+
+def places(ms: Sequence[float]) -> list[int]:
+    """The place of each of some numbers in their order."""
+    order = sorted(ms)
+    return [order.index(x) for x in ms]
+
+
+def shipped_space(recipe: Recipe) -> tuple[SearchSpace, Genotype]:
+    """The space that a recipe searches, and its complete genotype at the sizes that ship."""
+    if recipe.system not in SPACES:
+        raise ValueError(f"system {recipe.system!r} searches no space, so no op is measured")
+    settings = recipe.search
+    space = SPACES[recipe.system](settings.layers, settings.nodes, settings.sizes)
+    return space, shipped(space.complete(), recipe)
+
+
+def shipped(genotype: Genotype, recipe: Recipe) -> Genotype:
+    """A genotype of the search at the sizes that its network is trained at."""
+    return genotype.resized(**read_by(genotype.family, recipe.train.sizes))
+
+
+def conditions(
+    recipe: Recipe, runtime: str, device: str, precision: str, threads: int
+) -> Conditions:
+    """How the networks of a recipe are measured; ``ValueError`` for what cannot be."""
+    for name, asked, known in (("device", device, "cpu"), ("precision", precision, "fp32")):
+        if asked != known:
+            raise ValueError(f"--{name} {asked} cannot be measured here, only {known}")
+    if reason := missing(runtime):
+        raise ValueError(reason)
+    classes = len(open_segmentation(recipe.data).classes)
+    size = recipe.export.size or recipe.data.size
+    return Conditions(runtime, precision, threads, size, classes)
+
+
+def results(
+    recipe: Recipe, how: Conditions, path: Path, check: bool
+) -> Iterator[tuple[str, list[Path]]]:
+    """Measure a table and perhaps check it: after each a sentence and the files it left."""
+    yield measure(recipe, how, path), [path]
+    if check:
+        found = checked(recipe, how, LatencyTable.load(path))
+        yield found.sentence, leave(found, LatencyTable.load(path), path)
+
+
+def measure(recipe: Recipe, how: Conditions, path: Path) -> str:
+    """Measure every op of a recipe's space wherever it may stand; a sentence on what it took."""
+    space, complete = shipped_space(recipe)
+    keys = keys_of(complete, space.ops, how.size)
+    networks = [shipped(genotype, recipe) for genotype in of_one_op(space)]
+    start = time.monotonic()
+    table = measured(keys, networks, how)
+    table.save(path)
+    return (
+        f"{len(keys)} ops on {table.device} with {table.runtime}, {table.precision}, "
+        f"{table.threads} threads: {time.monotonic() - start:.0f} s; beside them a network "
+        f"takes {table.rest_ms:.2f} ms"
+    )
+
+
+def of_one_op(space: SearchSpace) -> list[Genotype]:
+    """A network for each op of a space, which has it on every edge where it is a candidate."""
+    drawn = space.sample(random.Random(0))
+    ops = dict.fromkeys(op for candidates in space.ops.values() for op in candidates)
+    return [with_op(drawn, op, space) for op in ops if op != "none"]
+
+
+def with_op(genotype: Genotype, op: str, space: SearchSpace) -> Genotype:
+    """The genotype with ``op`` on all edges of the graphs that may have it."""
+    graphs = {
+        name: tuple(Edge(e.src, e.dst, op if op in space.ops[name] else e.op) for e in edges)
+        for name, edges in genotype.graphs.items()
+    }
+    return replace(genotype, graphs=graphs)
+
+
+def checked(recipe: Recipe, how: Conditions, table: LatencyTable) -> Check:
+    """Draw networks of the space, predict them, and measure them as they would ship."""
+    space, _ = shipped_space(recipe)
+    rng = random.Random(1)
+    drawn = [shipped(space.sample(rng), recipe) for _ in range(NETWORKS)]
+    found = timed(dict(enumerate(network_calls(drawn, how))), how.rounds)
+    predicted = tuple(table.predict(genotype, how.size) for genotype in drawn)
+    return Check(predicted, tuple(found[i] for i in range(NETWORKS)))
+
+
+def leave(found: Check, table: LatencyTable, path: Path) -> list[Path]:
+    """Write a check beside its table as JSON and as a picture; the files."""
+    facts = {name: getattr(table, name) for name in ("device", "runtime", "precision", "threads")}
+    document = {**facts, "size": table.size, **found.row()}
+    beside = [path.with_name(f"{path.stem}.check{suffix}") for suffix in (".json", ".png")]
+    write_text(beside[0], json.dumps(document, indent=2) + "\n")
+    draw(found, table, beside[1])
+    return beside
+
+
+def draw(found: Check, table: LatencyTable, path: Path) -> None:
+    """Predicted over measured, a point a network."""
+    figure = Figure(figsize=(5.6, 5.2), layout="constrained")
+    axes = figure.add_subplot()
+    ends = [min(*found.measured, *found.predicted), max(*found.measured, *found.predicted)]
+    axes.plot(ends, ends, color=FAINT, lw=1)
+    axes.plot(found.measured, found.predicted, "o", color=ACCENT, ms=5)
+    height, width = table.size
+    axes.set_title(f"{found.sentence.partition(': ')[2]}", loc="left", color=INK, fontsize=10)
+    axes.set_xlabel(
+        f"measured ms of processor time\n{table.device}\n"
+        f"{table.runtime} {table.version}, {table.precision}, {table.threads} threads, "
+        f"{height}x{width}",
+        fontsize=8,
+    )
+    axes.set_ylabel("predicted ms")
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def target_of(recipe: Recipe) -> Target | None:
+    """What a recipe's search pays for, or None; ``ValueError`` where its table does not fit."""
+    cost = recipe.search.cost
+    if cost is None:
+        return None
+    size = recipe.export.size or recipe.data.size
+    prices = {"macs": macs_price, "parameters": parameters_price}
+    if cost.metric in prices:
+        price = prices[cost.metric]
+        return Target(cost.metric, cost.weight, price, size, recipe.train.sizes)
+    table = fitting(recipe, cost, size)
+    return Target("latency", cost.weight, table.price, size, recipe.train.sizes, table.rest_ms)
+
+
+def table_path(recipe: Recipe, cost: Cost) -> Path:
+    return cost.table or recipe.out / TABLE
+
+
+def table_digest(recipe: Recipe) -> str | None:
+    """The SHA-256 of the table that a recipe's search reads: its result depends on it."""
+    cost = recipe.search.cost
+    if cost is None or cost.metric != "latency":
+        return None
+    path = table_path(recipe, cost)
+    return sha256(path) if path.is_file() else None
+
+
+def fitting(recipe: Recipe, cost: Cost, size: tuple[int, int]) -> LatencyTable:
+    """The recipe's table; ``ValueError`` where it was measured of something else, with both."""
+    path = table_path(recipe, cost)
+    if not path.is_file():
+        raise ValueError(
+            f"search.cost.metric is latency and {path} does not exist: 'segnas latency RECIPE' "
+            f"measures it"
+        )
+    table = LatencyTable.load(path)
+    wanted: Sequence[tuple[str, object, object]] = (
+        ("device", table.device, cost.device or cpu_model()),
+        ("runtime", table.runtime, cost.runtime),
+        ("precision", table.precision, cost.precision),
+        ("threads", table.threads, cost.threads),
+        ("size", list(table.size), list(size)),
+    )
+    for name, measured_of, asked in wanted:
+        if measured_of != asked:
+            raise ValueError(
+                f"{path} was measured for {name} {measured_of}, the search asks for {asked}: "
+                f"measure with 'segnas latency RECIPE', or name another table in search.cost.table"
+            )
+    return table

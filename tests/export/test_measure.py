@@ -1,0 +1,101 @@
+"""Measuring a table: fair turns, the fit, and what is surely dearer is dearer on every runtime."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+import pytest
+import torch
+
+from export.measure import COPIES, Branches, Conditions, fitted, frame, measured, timed
+from models.cell import Cell
+from models.genotype import Edge, Genotype
+from models.latency import keys_of
+from models.network import build
+from models.places import OpKey
+
+SIZE = (96, 128)
+OPS = ("none", "skip_connect", "conv_3x3")
+
+
+def stack(op: str) -> Genotype:
+    cell = (Edge(0, 2, op), Edge(1, 2, op))
+    return Genotype(
+        "cell_stack", {"normal": cell, "reduce": cell}, {"width": 32, "layers": 4, "head": 8}
+    )
+
+
+def test_every_call_has_as_many_turns_and_the_first_of_a_turn_does_not_count() -> None:
+    turns = Counter[str]()
+
+    def turn(name: str) -> None:
+        turns[name] += 1
+        if turns[name] % 2:
+            spin(0.02)
+
+    ms = timed({"a": lambda: turn("a"), "b": lambda: turn("b")}, rounds=3)
+    assert turns == {"a": 6, "b": 6}
+    assert max(ms.values()) < 10
+
+
+def test_what_is_timed_is_processor_time() -> None:
+    ms = timed({"busy": lambda: spin(0.01), "idle": lambda: time.sleep(0.01)}, rounds=3)
+    assert ms["idle"] < 5 < ms["busy"]
+
+
+def spin(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_the_fit_finds_the_rest_and_how_much_dearer_an_op_is_among_others() -> None:
+    shares = [{"a": 2.0}, {"b": 4.0}, {"c": 1.0}, {"a": 1.0, "b": 1.0, "c": 1.0}]
+    true = {"a": 1.5, "b": 0.8, "c": 1.0}
+    ms = [3.0 + sum(true[op] * x for op, x in share.items()) for share in shares]
+    rest, factors = fitted(shares, ms)
+    assert rest == pytest.approx(3.0, abs=0.05)
+    assert factors == pytest.approx(true, abs=0.05)
+
+
+def test_a_factor_that_networks_say_nothing_about_stays_near_1() -> None:
+    _, factors = fitted([{"a": 1e-6, "b": 2.0}, {"a": 2e-6, "b": 1.0}], [5.0, 4.1])
+    assert factors["a"] == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_small_graph_reads_what_the_op_reads() -> None:
+    for key in (OpKey("conv_3x3", 4, 2, 9, 13), OpKey("max_pool_3x3", 4, 1, 9, 13)):
+        graph = Branches(key).eval()
+        assert graph(torch.zeros(1, 4, 9, 13)).shape[2:] == (
+            -(-9 // key.stride),
+            -(-13 // key.stride),
+        )
+        assert len({id(op) for op in graph.ops}) == COPIES
+    assert frame(OpKey("conv_3x3", 4, 2, 9, 13)) == OpKey("skip_connect", 4, 1, 9, 13)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "torch"])
+def test_a_measured_table_says_what_is_dear(runtime: str) -> None:
+    """A full convolution of 32 channels takes many times what an identity does."""
+    how = Conditions(runtime, "fp32", 1, SIZE, classes=3, rounds=8)
+    keys = keys_of(stack("conv_3x3"), dict.fromkeys(("normal", "reduce"), OPS), SIZE)
+    state = torch.get_rng_state()
+    table = measured(keys, [stack("skip_connect"), stack("conv_3x3")], how)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert set(table.ms) == set(keys)
+    assert (table.runtime, table.precision, table.threads, table.size) == (runtime, "fp32", 1, SIZE)
+    assert table.device
+    for key in keys:
+        if key.op == "conv_3x3":
+            skip = OpKey("skip_connect", key.channels, key.stride, key.height, key.width)
+            assert table.ms[key] > table.ms[skip] >= 0
+    light, heavy = (table.predict(stack(op), SIZE) for op in ("skip_connect", "conv_3x3"))
+    assert heavy > light > 0
+    cells = [m for m in build(stack("conv_3x3"), 3).modules() if isinstance(m, Cell)]
+    assert len(cells) == 4
+
+
+def test_a_runtime_that_is_not_there_is_named() -> None:
+    with pytest.raises(ValueError, match="unknown runtime 'abacus'"):
+        measured([], [], Conditions("abacus", "fp32", 1, SIZE, classes=3))
