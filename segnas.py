@@ -97,7 +97,8 @@ def search(source: Source, set_: Set = None) -> None:
     """Search an architecture: RECIPE -> RUN/search/genotype.json."""
     with begin(source, set_) as work:
         folder = work.run / "search"
-        finish(work.search(), folder, ["genotype.json", "architecture.png", "history.png"])
+        files = ["genotype.json", "architecture.png", "history.png", "settling.html"]
+        finish(work.search(), folder, files, "searched")
     following(f"train {work.run}")
 
 
@@ -106,7 +107,8 @@ def train(source: Source, set_: Set = None) -> None:
     """Train the found network from scratch: RUN/search -> RUN/train/weights.safetensors."""
     with begin(source, set_) as work:
         folder = work.run / "train"
-        finish(work.train(), folder, ["network.json", "weights.safetensors", "history.png"])
+        files = ["network.json", "weights.safetensors", "history.png"]
+        finish(work.train(), folder, files, "trained")
     following(f"export {work.run}")
 
 
@@ -270,8 +272,12 @@ def load_recipe(source: Path, overrides: list[str] | None) -> Recipe:
     return Recipe.load(source, changes)
 
 
-def finish(ran: bool, folder: Path, files: list[str]) -> None:
-    """Say what a stage left."""
+def finish(ran: bool, folder: Path, files: list[str], verb: str = "") -> None:
+    """Say what a stage left, and what it took."""
+    from searcher.cost import spent
+
+    if verb and (sentence := spent(verb, folder)):
+        say(sentence)
     if not ran:
         say(f"nothing to do: {folder} is finished and its recipe has not changed")
     console.wrote(*(folder / name for name in files if (folder / name).exists()))
@@ -282,6 +288,8 @@ def show_measured(work: Build) -> None:
     measured = work.measured()
     say(f"val mIoU of the engine: {measured['scores']['miou']:.3f}")
     say((work.bundle / "benchmark.md").read_text("utf-8").rstrip())
+    for sentence in work.costs:
+        say(sentence)
     console.wrote(work.run / "search" / "genotype.json", work.bundle / "report.html", work.bundle)
 
 

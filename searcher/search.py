@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 from models.genotype import Genotype
 from pace import Pace
 from searcher.checkpoint import Job, is_best, write_log
+from searcher.settling import settled, warning
 from searcher.strategies import Strategy, Trial
 
 GENOTYPE = "genotype.json"
 TRIALS = "trials.jsonl"
+WEIGHTS = "architecture.jsonl"
+"""A line a trial: the mixture's weights and the genotype that they prefer; of supernets alone."""
 
 Report = Callable[[int, Mapping[str, float]], None]
 """Called after each step or epoch with its number, from 1, and its scores.
@@ -40,13 +44,14 @@ def search(
     state = job.resume() or {"trials": []}
     if "strategy" in state:
         strategy.load_state_dict(state["strategy"])
-    trials = [Trial(Genotype.from_json(g), score) for g, score in state["trials"]]
+    trials = [Trial(Genotype.from_json(g), *rest) for g, *rest in state["trials"]]
     with job.running():
         while len(trials) < steps:
             trials.append(strategy.step(lambda: job.between(lambda: state_of(strategy, trials))))
             report(len(trials), {"miou": trials[-1].score})
             job.save(state_of(strategy, trials), is_best(trial.score for trial in trials))
             write_trials(folder, trials)
+            mind_collapse(trials, job.pace)
             job.pace.heed()
     write_trials(folder, trials)
     chosen = strategy.choose(trials)
@@ -56,14 +61,31 @@ def search(
 
 def state_of(strategy: Strategy, trials: Sequence[Trial]) -> dict[str, Any]:
     """What a search goes on from."""
-    saved = [(trial.genotype.to_json(), trial.score) for trial in trials]
+    saved = [(trial.genotype.to_json(), trial.score, trial.weights) for trial in trials]
     return {"trials": saved, "strategy": strategy.state_dict()}
 
 
 def write_trials(folder: Path, trials: Sequence[Trial]) -> None:
-    """A line a trial."""
+    """A line a trial; where there are mixtures, their weights in a file of their own."""
     write_log(folder / TRIALS, [log_line(i, trial) for i, trial in enumerate(trials)])
+    weighed = [weights_line(i, trial) for i, trial in enumerate(trials) if trial.weights]
+    if weighed:
+        write_log(folder / WEIGHTS, weighed)
 
 
 def log_line(step: int, trial: Trial) -> dict[str, Any]:
-    return {"step": step + 1, "miou": trial.score, "genotype": trial.genotype.fingerprint}
+    line = {"step": step + 1, "miou": trial.score, "genotype": trial.genotype.fingerprint}
+    return {**line, **settled(trial.genotype, trial.weights)}
+
+
+def weights_line(step: int, trial: Trial) -> dict[str, Any]:
+    genotype = json.loads(trial.genotype.to_json())
+    return {"step": step + 1, "genotype": genotype, "weights": trial.weights}
+
+
+def mind_collapse(trials: Sequence[Trial], pace: Pace) -> None:
+    """Say so where cells have collapsed in the last trial that had not in the one before."""
+    *before, last = (log_line(i, trial) for i, trial in enumerate(trials))
+    known = before[-1].get("collapsed", []) if before else []
+    if set(last.get("collapsed", [])) - set(known):
+        pace.note(warning(last))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from models.genotype import Genotype
 from pace import never
+from searcher.settling import Mixtures
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class Trial:
 
     genotype: Genotype
     score: float
+    weights: Mixtures = field(default_factory=dict)
+    """The supernet's mixture at that time; empty where there is no supernet."""
 
 
 class Strategy(Protocol):
