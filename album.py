@@ -16,6 +16,8 @@ from searcher.search import GENOTYPE, TRIALS, WEIGHTS
 
 ARCHITECTURE, HISTORY, SETTLING = "architecture.png", "history.png", "settling.html"
 TITLE = "How the architecture settled"
+LARGEST = 1_500_000
+"""Bytes of pictures that a run's page takes in."""
 
 
 def draw_search(folder: Path) -> list[str]:
@@ -52,6 +54,11 @@ def drawings(run: Path) -> dict[str, Path]:
 
 
 def settling(run: Path) -> list[Frame]:
-    """The pictures to step through, none where the search had no supernet."""
+    """The pictures to step through on a run's page.
+
+    None where the search had no supernet, or where they are too many bytes (a graph for each of
+    many cells): then ``settling.html`` alone has them.
+    """
     path = run / "search" / WEIGHTS
-    return frames(read_log(path)) if path.is_file() else []
+    found = frames(read_log(path)) if path.is_file() else []
+    return found if sum(len(png) for _, png in found) <= LARGEST else []

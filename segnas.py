@@ -227,13 +227,18 @@ def show(source: Source, set_: Set = None) -> None:
 
 
 @app.command()
-def systems() -> None:
-    """List the search systems."""
+def systems(json_: Json = None) -> None:
+    """List the search systems: what each searches and how, and what its paper reached."""
+    from searcher.about import NOTE, rows, tables
     from searcher.systems import SYSTEMS
 
-    rows = [(name, " ".join((make.__doc__ or "").split())) for name, make in SYSTEMS.items()]
-    console.table(("System", "What it searches, and how"), rows, 2)
-    following("build recipes/quickstart.yaml --set system=darts --set out=runs/darts")
+    found = rows(SYSTEMS)
+    write_json(json_, found)
+    if json_ != "-":
+        for headers, lines in tables(found):
+            console.table(headers, lines, len(headers))
+        say(NOTE)
+        following("build recipes/quickstart.yaml --set system=darts --set out=runs/darts")
 
 
 @app.command()
@@ -276,7 +281,7 @@ def finish(ran: bool, folder: Path, files: list[str], verb: str = "") -> None:
     """Say what a stage left, and what it took."""
     from searcher.cost import spent
 
-    if verb and (sentence := spent(verb, folder)):
+    if sentence := verb and spent(verb, folder):
         say(sentence)
     if not ran:
         say(f"nothing to do: {folder} is finished and its recipe has not changed")

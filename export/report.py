@@ -159,6 +159,7 @@ def header(page: Page) -> str:
     """The name, and the few numbers a reader came for."""
     manifest = page.manifest
     height, width = manifest.size
+    costs = " ".join(f"{cost[:1].upper()}{cost[1:]}." for cost in page.costs)
     tiles = {"System": manifest.system, "Image": f"{height} x {width}"}
     tiles["Classes"] = str(len(manifest.classes))
     if "miou" in manifest.scores:
@@ -172,7 +173,7 @@ def header(page: Page) -> str:
     return (
         f"<h1>{escape(manifest.name)}</h1>\n"
         f'<p class="soft">Trained on {escape(manifest.data)}</p>\n<dl class="tiles">{items}</dl>\n'
-        + "".join(f'<p class="soft">{escape(cost)}</p>\n' for cost in page.costs)
+        + (f'<p class="soft">{escape(costs)}</p>\n' if costs else "")
     )
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from models.genotype import Edge, Genotype
+from searcher.heatmaps import ends
 from searcher.pictures import ACCENT, INK, draw_cell, draw_path, paneled
 from searcher.settling import entropy
 
@@ -57,17 +58,11 @@ def draw_step(
     for name, axes in panels.items():
         edges, table = genotype.graphs[name], mixtures[name]
         if name == "path":
-            draw_path(axes, edges, {pair(key): sum(x.values()) for key, x in table.items()})
+            draw_path(axes, edges, {ends(key): sum(x.values()) for key, x in table.items()})
         else:
             weights = {edge: table[f"{edge.src}-{edge.dst}"][edge.op] for edge in edges}
             draw_cell(axes, edges, weights, set(edges) - set(before.graphs[name]))
     return figure
-
-
-def pair(name: str) -> tuple[int, int]:
-    """The nodes of an edge such as ``0-2``."""
-    src, _, dst = name.partition("-")
-    return int(src), int(dst)
 
 
 def caption(

@@ -58,14 +58,16 @@ def draw_weights(lines: Sequence[Mapping[str, Any]], graph: str, path: Path) -> 
     for tile in tiles:
         axes = figure.add_subplot(table[tile.place])
         draw_tile(axes, tile, norm, [line["step"] for line in lines])
-        below = [other for other in tiles if other.place[1] == tile.place[1]]
-        if tile.place[0] < max(other.place[0] for other in below):
-            axes.tick_params(labelbottom=False)
+        row, column = tile.place
+        axes.tick_params(
+            labelbottom=row == max(t.place[0] for t in tiles if t.place[1] == column),
+            labelleft=column == min(t.place[1] for t in tiles if t.place[0] == row),
+        )
     figure.supxlabel("epoch", fontsize=8, color=INK)
     legend(figure, norm)
     what = "candidate" if len(first) > 1 else "transition"
-    title = f"{graph}: the weight of every {what} over {len(lines)} epochs; framed is what is kept"
-    figure.suptitle(title, x=0.01, ha="left", color=INK, fontweight="bold")
+    title = f"{graph}: the weight of every {what} over {len(lines)} epochs; what is kept is framed"
+    figure.suptitle(title, x=0.01, ha="left", color=INK, fontsize=10, fontweight="bold")
     save(figure, path)
 
 
@@ -73,7 +75,7 @@ def canvas(tiles: Sequence[Tile]) -> tuple[Figure, Any]:
     """A figure, and the grid of its tiles."""
     rows, columns = (1 + max(tile.place[axis] for tile in tiles) for axis in (0, 1))
     inches = ROW * max(len(tile.names) for tile in tiles) + 0.36
-    size = (1.75 * columns + 2.4, rows * inches + 0.9)
+    size = (max(1.75 * columns + 2.4, 6.8), rows * inches + 0.9)
     figure = Figure(figsize=size, layout="constrained")
     return figure, figure.add_gridspec(rows, columns)
 
@@ -81,16 +83,24 @@ def canvas(tiles: Sequence[Tile]) -> tuple[Figure, Any]:
 def cell_tiles(lines: Sequence[Mapping[str, Any]], graph: str) -> list[Tile]:
     """A row for each node, a column for each node that it reads."""
     kept = {(src, dst): op for src, dst, op in lines[-1]["genotype"]["graphs"][graph]}
+    edges = {name: ends(name) for name in lines[-1]["weights"][graph]}
+    columns, rows = (sorted({edge[side] for edge in edges.values()}) for side in (0, 1))
     tiles = []
-    for name, weights in lines[-1]["weights"][graph].items():
-        src, dst = (int(node) for node in name.split("-"))
-        ops = list(weights)
+    for name, (src, dst) in edges.items():
+        ops = list(lines[-1]["weights"][graph][name])
         values = [[line["weights"][graph][name][op] for line in lines] for op in ops]
         chosen = [ops.index(kept[src, dst])] if (src, dst) in kept else []
         title = f"{source(src)} \N{RIGHTWARDS ARROW} {dst}"
         words = [op.replace("_", " ") for op in ops]
-        tiles.append(Tile((dst - 2, src), title, words, doublings(values, len(ops)), chosen))
+        place = rows.index(dst), columns.index(src)
+        tiles.append(Tile(place, title, words, doublings(values, len(ops)), chosen))
     return tiles
+
+
+def ends(name: str) -> tuple[int, int]:
+    """The nodes of an edge such as ``0-2``."""
+    src, _, dst = name.partition("-")
+    return int(src), int(dst)
 
 
 def source(node: int) -> str:
@@ -100,7 +110,7 @@ def source(node: int) -> str:
 def path_tiles(lines: Sequence[Mapping[str, Any]], graph: str) -> list[Tile]:
     """A tile for each layer, in lines; of every node the ways to the next, the finest first."""
     kept = {(src, dst) for src, dst, _ in lines[-1]["genotype"]["graphs"][graph]}
-    edges = [(int(src), int(dst)) for src, _, dst in map(dashed, lines[-1]["weights"][graph])]
+    edges = [ends(name) for name in lines[-1]["weights"][graph]]
     ways = sorted({(level(src), level(dst)) for src, dst in edges})
     names = [f"1/{4 << a} \N{RIGHTWARDS ARROW} 1/{4 << b}" for a, b in ways]
     tiles = []
@@ -115,10 +125,6 @@ def path_tiles(lines: Sequence[Mapping[str, Any]], graph: str) -> list[Tile]:
         chosen = [row for edge, row in rows.items() if edge in kept]
         tiles.append(Tile(divmod(depth, ABREAST), f"to layer {depth + 1}", names, values, chosen))
     return tiles
-
-
-def dashed(name: str) -> tuple[str, str, str]:
-    return name.partition("-")
 
 
 def only(weights: Mapping[str, float]) -> float:
@@ -140,7 +146,7 @@ def draw_tile(axes: Axes, tile: Tile, norm: Normalize, steps: Sequence[int]) -> 
         tile.values, cmap=COLOURS, norm=norm, aspect="auto", interpolation="none", extent=extent
     )
     axes.set_title(tile.title, fontsize=8, color=INK, pad=3)
-    axes.set_yticks(range(rows), tile.names if tile.place[1] == 0 else [], fontsize=7, color=INK)
+    axes.set_yticks(range(rows), tile.names, fontsize=7, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, min_n_ticks=1))
     axes.tick_params(length=2, labelsize=7, colors=INK, width=0.5)
     axes.spines[:].set_color("#9aa5b1")

@@ -252,7 +252,8 @@ def draw_shares(axes: Axes, lines: Sequence[Mapping[str, Any]], clock: str, name
     if name == "skips":
         axes.axhline(MOST_SKIPS, color=ACCENT, lw=1, ls="--")
     axes.set_ylim(-0.03, 1.03)
-    axes.legend(frameon=False, fontsize=8, ncols=2)
+    if len(graphs) <= len(CURVES):
+        axes.legend(frameon=False, fontsize=8, ncols=2)
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -96,10 +96,10 @@ class Supernet(nn.Module):
         """The current mixture."""
         return self.relax(dict(self.logits.items()))
 
-    def mixtures(self) -> Mixtures:
-        """The current mixture by its names, rounded to what a record keeps."""
+    def named(self, weights: Weights) -> Mixtures:
+        """Weights of the mixtures by their names, rounded to what a record keeps."""
         graphs = self.space.complete().graphs
-        tables = {name: table.detach().tolist() for name, table in self.weights().items()}
+        tables = {name: table.detach().tolist() for name, table in weights.items()}
         return {
             name: {
                 f"{edge.src}-{edge.dst}": {

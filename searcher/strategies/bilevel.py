@@ -64,7 +64,8 @@ class Bilevel:
             between()
         miou = self.task.score(self.supernet, between).miou
         self.epoch, self.batch = self.epoch + 1, 0
-        return Trial(self.supernet.derive(), miou, self.supernet.mixtures())
+        weights = self.supernet.named(self.supernet.weights())
+        return Trial(self.supernet.derive(), miou, weights=weights)
 
     def arch_batches(self, drawn: int = 0) -> Iterator[Batch]:
         """Batches of the half for the architecture, reshuffled whenever it ends.
