@@ -92,12 +92,8 @@ class Scripted:
     def step(self, between: Callable[[], None] = never) -> Trial:
         edges = tuple(Edge(*edge) for edge in self.cells[self.done])
         self.done += 1
-        weights: Mixtures = {
-            "normal": {
-                f"{e.src}-{e.dst}": {e.op: self.weight, "none": 1 - self.weight} for e in edges
-            }
-        }
-        weights = weights if self.weight else {}
+        shares = {f"{e.src}-{e.dst}": {e.op: self.weight, "none": 1 - self.weight} for e in edges}
+        weights: Mixtures = {"normal": shares} if self.weight else {}
         return Trial(Genotype("cell_stack", {"normal": edges}), 0.5, weights=weights)
 
     def choose(self, trials: Sequence[Trial]) -> Trial:
