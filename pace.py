@@ -64,9 +64,10 @@ def unheard(sentence: str) -> None:
 
 
 class Pace:
-    """When a job saves, whether it stops, and where it says what a person should know.
+    """When a job saves, whether it stops, where it runs and says what a person should know.
 
     ``clock`` counts seconds; a state is due every ``minutes``, and when the job is asked to stop.
+    ``machine`` is the name that the job's cost bears.
     """
 
     def __init__(
@@ -75,9 +76,10 @@ class Pace:
         stop: Stop | None = None,
         note: Callable[[str], None] = unheard,
         clock: Callable[[], float] = time.monotonic,
+        machine: str = "",
     ) -> None:
         self.minutes, self.stop = minutes, stop or Stop()
-        self.note, self.clock = note, clock
+        self.note, self.clock, self.machine = note, clock, machine
         self.last = clock()
 
     @property

@@ -95,7 +95,8 @@ def search(source: Source, set_: Set = None) -> None:
     """Search an architecture: RECIPE -> RUN/search/genotype.json."""
     with begin(source, set_) as work:
         folder = work.run / "search"
-        finish(work.search(), folder, ["genotype.json", "architecture.png", "history.png"])
+        files = ["genotype.json", "architecture.png", "history.png", "settling.html"]
+        finish(work.search(), folder, files, "searched")
     following(f"train {work.run}")
 
 
@@ -104,7 +105,8 @@ def train(source: Source, set_: Set = None) -> None:
     """Train the found network from scratch: RUN/search -> RUN/train/weights.safetensors."""
     with begin(source, set_) as work:
         folder = work.run / "train"
-        finish(work.train(), folder, ["network.json", "weights.safetensors", "history.png"])
+        files = ["network.json", "weights.safetensors", "history.png"]
+        finish(work.train(), folder, files, "trained")
         exports = work.data.labels == "pixels"
     if exports:
         following(f"export {work.run}")
@@ -266,13 +268,18 @@ def show(
 
 
 @app.command()
-def systems() -> None:
-    """List the search systems."""
+def systems(json_: Json = None) -> None:
+    """List the search systems: what each searches and how, and what its paper reached."""
+    from searcher.about import NOTE, rows, tables
     from searcher.systems import SYSTEMS
 
-    rows = [(name, " ".join((make.__doc__ or "").split())) for name, make in SYSTEMS.items()]
-    console.table(("System", "What it searches, and how"), rows, 2)
-    following("build recipes/quickstart.yaml --set system=darts --set out=runs/darts")
+    found = rows(SYSTEMS)
+    write_json(json_, found)
+    if json_ != "-":
+        for headers, lines in tables(found):
+            console.table(headers, lines, len(headers))
+        say(NOTE)
+        following("build recipes/quickstart.yaml --set system=darts --set out=runs/darts")
 
 
 @app.command()
@@ -310,8 +317,12 @@ def begin(source: Path, overrides: list[str] | None) -> Iterator[Build]:
                 yield Build(recipe, overrides or [], stop if leads() else Stop())
 
 
-def finish(ran: bool, folder: Path, files: list[str]) -> None:
-    """Say what a stage left."""
+def finish(ran: bool, folder: Path, files: list[str], verb: str = "") -> None:
+    """Say what a stage left, and what it took."""
+    from searcher.cost import spent
+
+    if sentence := verb and spent(verb, folder):
+        say(sentence)
     if not ran:
         say(f"nothing to do: {folder} is finished and its recipe has not changed")
     console.wrote(*(folder / name for name in files if (folder / name).exists()))
@@ -322,6 +333,8 @@ def show_measured(work: Build) -> None:
     measured = work.measured()
     say(f"val mIoU of the engine: {measured['scores']['miou']:.3f}")
     say((work.bundle / "benchmark.md").read_text("utf-8").rstrip())
+    for sentence in work.costs:
+        say(sentence)
     console.wrote(work.run / "search" / "genotype.json", work.bundle / "report.html", work.bundle)
 
 

@@ -16,11 +16,14 @@ import numpy as np
 import torch
 from torch import nn
 
+import album
+from album import ARCHITECTURE, HISTORY
 from console import busy, complain, watching
 from evaluate import Scores, evaluate
 from export.assembly import Description, make_bundle
 from export.benchmark import Comparison, benchmark_bundle
 from export.bundle import MANIFEST, Bundle
+from export.machine import cpu_model
 from export.report import Example, Page, markdown, report_page
 from export.runtimes import Pixels, load
 from files import sha256, write_text
@@ -30,9 +33,10 @@ from models import published, weights
 from models.genotype import Genotype
 from models.network import build
 from pace import Pace, Stop, leads
-from recipe import Recipe
+from recipe import Compute, Recipe
 from runs import Stage
 from searcher import checkpoint, pictures
+from searcher.cost import spent
 from searcher.data import DataSet, Split
 from searcher.data.augment import Resized
 from searcher.data.batches import kept
@@ -49,7 +53,6 @@ from searcher.train import METRICS, fit
 from searcher.train import kept as shipped
 from serve.predictor import Predictor
 
-ARCHITECTURE, HISTORY = "architecture.png", "history.png"
 BENCHMARK, TABLE, REPORT = "benchmark.json", "benchmark.md", "report.html"
 
 
@@ -61,7 +64,8 @@ class Build:
     ) -> None:
         self.recipe, self.overrides = recipe, tuple(overrides)
         self.run = recipe.out
-        self.pace = Pace(recipe.compute.checkpoint_minutes, stop, note=complain)
+        minutes, machine = recipe.compute.checkpoint_minutes, machine_for(recipe.compute)
+        self.pace = Pace(minutes, stop, note=complain, machine=machine)
 
     @cached_property
     def data(self) -> DataSet:
@@ -128,13 +132,10 @@ class Build:
                     pace=self.pace,
                     metric=task.metric,
                 )
-        if sentence := too_heavy(trial.costs):
-            complain(sentence)
         if leads():
-            pictures.draw_architecture(trial.genotype, stage.folder / ARCHITECTURE)
-            trials = checkpoint.read_log(stage.folder / TRIALS)
-            pictures.draw_history(trials, stage.folder / HISTORY)
-            stage.finish(GENOTYPE, TRIALS, ARCHITECTURE, HISTORY)
+            if sentence := too_heavy(trial.costs):
+                complain(sentence)
+            stage.finish(GENOTYPE, TRIALS, *album.draw_search(stage.folder))
         meet()
         return True
 
@@ -292,12 +293,6 @@ class Build:
         self, bundle: Bundle, found: Comparison, scores: Scores, examples: list[Example]
     ) -> str:
         """The run on one page."""
-        drawings = {
-            "The architecture that was found": self.run / "search" / ARCHITECTURE,
-            "The search": self.run / "search" / HISTORY,
-            "The training": self.run / "train" / HISTORY,
-        }
-        drawings = {caption: path for caption, path in drawings.items() if path.is_file()}
         iou = {name: value for name, value in scores.iou.items() if value is not None}
         return report_page(
             Page(
@@ -305,11 +300,20 @@ class Build:
                 iou,
                 found.reports,
                 found.skipped,
-                drawings,
+                album.drawings(self.run),
                 examples,
                 scores.sentence,
+                album.settling(self.run),
+                self.costs,
             )
         )
+
+    @property
+    def costs(self) -> list[str]:
+        """What the search and the training took, a sentence each, where it is known."""
+        verbs = {"search": "searched", "train": "trained"}
+        said = (spent(verb, self.run / stage) for stage, verb in verbs.items())
+        return [sentence for sentence in said if sentence]
 
     def measured(self) -> dict[str, Any]:
         """What the last measurement left, empty where there is none."""
@@ -340,6 +344,12 @@ def given_genotype(path: Path) -> Genotype:
     raise ValueError(
         f"search.genotype: {path} does not exist; name a genotype's JSON file or published/NAME"
     )
+
+
+def machine_for(compute: Compute) -> str:
+    """The processor that a job runs on, and the GPU if it takes one."""
+    on_gpu = compute.device != "cpu" and torch.cuda.is_available()
+    return f"{cpu_model()}, {torch.cuda.get_device_name()}" if on_gpu else cpu_model()
 
 
 def with_overlays(bundle: Bundle, folder: Path) -> list[Example]:

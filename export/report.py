@@ -33,6 +33,10 @@ STYLE = Path(__file__).with_name("report.css")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
+Frame = tuple[str, bytes]
+"""What one picture of several shows, such as ``epoch 3``, and a PNG."""
+
+
 @dataclass(frozen=True)
 class Example:
     """A picture and, where one was drawn, its mask as a picture."""
@@ -56,6 +60,10 @@ class Page:
     examples: Sequence[Example] = ()
     means: str = ""
     """The scores over all classes, as a sentence below those of each class."""
+    frames: Sequence[Frame] = ()
+    """The architecture as it settled, to step through."""
+    costs: Sequence[str] = ()
+    """What the search and the training took, a sentence each."""
 
 
 def rows(reports: Sequence[BenchmarkReport]) -> list[tuple[str, ...]]:
@@ -108,26 +116,50 @@ def markdown(reports: Sequence[BenchmarkReport], skipped: Mapping[str, str]) -> 
 
 def report_page(page: Page) -> str:
     """One HTML document that needs no other file: styles and pictures are inside."""
-    name = escape(page.manifest.name)
-    sections = [header(page), drawings(page), scores(page), speed(page), examples(page)]
+    settled = stepper("How the architecture settled", page.frames)
+    sections = [header(page), drawings(page), settled, scores(page), speed(page), examples(page)]
+    return document(page.manifest.name, "".join(sections) + provenance(page))
+
+
+def document(title: str, body: str) -> str:
+    """A whole page around its sections; nothing in it may load or run."""
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{name}</title>
+<title>{escape(title)}</title>
 <style>
 {STYLE.read_text(encoding="utf-8")}</style>
 <main>
-{"".join(sections)}{provenance(page)}</main>
+{body}</main>
 </html>
 """
+
+
+def stepper(caption: str, frames: Sequence[Frame]) -> str:
+    """Pictures of which one is seen: a button each, also by the arrow keys, without a script."""
+    if not frames:
+        return ""
+    last = len(frames) - 1
+    steps = "".join(
+        f'<input type="radio" name="step" aria-label="{escape(label)}" title="{escape(label)}"'
+        f"{' checked' if i == last else ''}>"
+        f"<figure>{embedded(png, 'image/png', label)}</figure>\n"
+        for i, (label, png) in enumerate(frames)
+    )
+    how = f"From {frames[0][0]} to {frames[-1][0]}: a button each, or the arrow keys."
+    return (
+        f'<h2>{escape(caption)}</h2>\n<p class="soft">{escape(how)}</p>\n'
+        f'<fieldset class="steps">\n{steps}</fieldset>\n'
+    )
 
 
 def header(page: Page) -> str:
     """The name, and the few numbers a reader came for."""
     manifest = page.manifest
     height, width = manifest.size
+    costs = " ".join(f"{cost[:1].upper()}{cost[1:]}." for cost in page.costs)
     tiles = {"System": manifest.system, "Image": f"{height} x {width}"}
     tiles["Classes"] = str(len(manifest.classes))
     if "miou" in manifest.scores:
@@ -141,6 +173,7 @@ def header(page: Page) -> str:
     return (
         f"<h1>{escape(manifest.name)}</h1>\n"
         f'<p class="soft">Trained on {escape(manifest.data)}</p>\n<dl class="tiles">{items}</dl>\n'
+        + (f'<p class="soft">{escape(costs)}</p>\n' if costs else "")
     )
 
 
@@ -228,5 +261,10 @@ def image(path: Path, alt: str) -> str:
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         raise ValueError(f"{path} is no picture for a page; give one of {', '.join(KINDS)}")
-    content = b64encode(path.read_bytes()).decode("ascii")
+    return embedded(path.read_bytes(), kind, alt)
+
+
+def embedded(picture: bytes, kind: str, alt: str) -> str:
+    """A picture of a media type as an element that holds it."""
+    content = b64encode(picture).decode("ascii")
     return f'<img src="data:{kind};base64,{content}" alt="{escape(alt)}">'

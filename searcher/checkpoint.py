@@ -20,6 +20,7 @@ from torch import Tensor
 from files import pour, replacing, room_for, sweep, sync, write_bytes, write_text
 from pace import Pace, leads, unheard
 from recipe import differences
+from searcher.cost import COST, Meter
 from searcher.ranks import meet
 
 STATE, BEFORE, BEST = "state.pt", "state.1.pt", "best.pt"
@@ -44,7 +45,7 @@ class Job:
 
     def __init__(self, folder: Path, key: Mapping[str, Any], pace: Pace | None = None) -> None:
         self.folder, self.key, self.pace = folder, key, pace or Pace()
-        self.start, self.seconds = self.pace.clock(), 0.0
+        self.meter = Meter(self.pace.clock, self.pace.machine)
         self.writes = leads()
 
     def resume(self) -> dict[str, Any] | None:
@@ -55,16 +56,16 @@ class Job:
         if self.writes:
             meet()
         if state is not None:
-            self.seconds = state.pop("seconds")
+            self.meter.resume(state.pop("cost", {}))
         return state
 
     def save(self, state: Mapping[str, Any], best: bool = False) -> None:
-        """Save the state, and the seconds that all runs together have spent."""
+        """Save the state with what it has cost, and the latter beside it as ``cost.json``."""
         if not self.writes:
             return
-        now = self.pace.clock()
-        self.seconds, self.start = self.seconds + now - self.start, now
-        save(self.folder, {**state, "seconds": self.seconds}, self.key, best)
+        cost = self.meter.read()
+        save(self.folder, {**state, "cost": cost}, self.key, best)
+        write_text(self.folder / COST, json.dumps(cost) + "\n")
         self.pace.saved()
 
     def between(self, state: Callable[[], Mapping[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 from models.genotype import Genotype
 from pace import Pace
 from searcher.checkpoint import Job, is_best
+from searcher.settling import settled, warning
 from searcher.strategies import Strategy, Trial
 
 GENOTYPE = "genotype.json"
 TRIALS = "trials.jsonl"
+WEIGHTS = "architecture.jsonl"
+"""A line a trial: the mixture's weights and the genotype that they prefer; of supernets alone."""
 
 Report = Callable[[int, Mapping[str, float]], None]
 """Called after each step or epoch with its number, from 1, and its scores.
@@ -48,9 +52,10 @@ def search(
             trials.append(strategy.step(lambda: job.between(lambda: state_of(strategy, trials))))
             report(len(trials), {metric: trials[-1].score, **trials[-1].costs})
             job.save(state_of(strategy, trials), is_best(trial.score for trial in trials))
-            job.log(TRIALS, log_lines(trials, metric))
+            write_logs(job, trials, metric)
+            mind_collapse(trials, job.pace)
             job.pace.heed()
-    job.log(TRIALS, log_lines(trials, metric))
+    write_logs(job, trials, metric)
     chosen = strategy.choose(trials)
     if job.writes:
         chosen.genotype.save(folder / GENOTYPE)
@@ -59,15 +64,31 @@ def search(
 
 def state_of(strategy: Strategy, trials: Sequence[Trial]) -> dict[str, Any]:
     """What a search goes on from."""
-    saved = [(t.genotype.to_json(), t.score, dict(t.costs)) for t in trials]
+    saved = [(t.genotype.to_json(), t.score, dict(t.costs), t.weights) for t in trials]
     return {"trials": saved, "strategy": strategy.state_dict()}
 
 
-def log_lines(trials: Sequence[Trial], metric: str) -> list[dict[str, Any]]:
-    """A line a trial."""
-    return [log_line(i, trial, metric) for i, trial in enumerate(trials)]
+def write_logs(job: Job, trials: Sequence[Trial], metric: str) -> None:
+    """A line a trial; where there are mixtures, their weights in a file of their own."""
+    job.log(TRIALS, [log_line(i, trial, metric) for i, trial in enumerate(trials)])
+    weighed = [weights_line(i, trial) for i, trial in enumerate(trials) if trial.weights]
+    if weighed:
+        job.log(WEIGHTS, weighed)
 
 
 def log_line(step: int, trial: Trial, metric: str) -> dict[str, Any]:
     scores = {metric: trial.score, **trial.costs}
-    return {"step": step + 1, **scores, "genotype": trial.genotype.fingerprint}
+    line = {"step": step + 1, **scores, "genotype": trial.genotype.fingerprint}
+    return {**line, **settled(trial.genotype, trial.weights)}
+
+
+def weights_line(step: int, trial: Trial) -> dict[str, Any]:
+    genotype = json.loads(trial.genotype.to_json())
+    return {"step": step + 1, "genotype": genotype, "weights": trial.weights}
+
+
+def mind_collapse(trials: Sequence[Trial], pace: Pace) -> None:
+    """Say so where cells have collapsed in the last trial that had not in the one before."""
+    before, last = ({}, *(settled(t.genotype, t.weights) for t in trials[-2:]))[-2:]
+    if set(last.get("collapsed", [])) - set(before.get("collapsed", [])):
+        pace.note(warning(last))

@@ -13,6 +13,7 @@ from models.genotype import Genotype
 from models.network import build
 from models.ops import POOLS, make_op
 from searcher.relaxations import Relaxation, Weights
+from searcher.settling import DIGITS, Mixtures
 from searcher.spaces import SearchSpace
 
 
@@ -94,6 +95,21 @@ class Supernet(nn.Module):
     def weights(self) -> Weights:
         """The current mixture."""
         return self.relax(dict(self.logits.items()))
+
+    def named(self, weights: Weights) -> Mixtures:
+        """Weights of the mixtures by their names, rounded to what a record keeps."""
+        graphs = self.space.complete().graphs
+        tables = {name: table.detach().tolist() for name, table in weights.items()}
+        return {
+            name: {
+                f"{edge.src}-{edge.dst}": {
+                    op: round(weight, DIGITS)
+                    for op, weight in zip(self.space.ops[name], row, strict=True)
+                }
+                for edge, row in zip(graphs[name], table, strict=True)
+            }
+            for name, table in tables.items()
+        }
 
     def architecture(self) -> list[nn.Parameter]:
         """The parameters that choose (alpha, beta, a guide), as opposed to those that compute."""

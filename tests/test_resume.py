@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from files import sha256
+from searcher.cost import read_cost
 
 ROOT = Path(__file__).parent.parent
 RECIPE = """
@@ -27,10 +28,16 @@ compute: {{precision: bf16, device: cpu, threads: 1, checkpoint_minutes: 0.001}}
 RESULTS = (
     "search/genotype.json",
     "search/trials.jsonl",
+    "search/architecture.jsonl",
+    "search/history.png",
+    "search/settling.html",
+    "search/weights-cell.png",
+    "search/weights-path.png",
     "train/network.json",
     "train/weights.safetensors",
     "train/metrics.jsonl",
 )
+"""Every final file but ``cost.json``, which says how long it took: twice is never the same."""
 
 
 def start(command: str, recipe: Path) -> subprocess.Popen[bytes]:
@@ -82,3 +89,7 @@ def test_kill_minus_nine_changes_nothing(recipes: tuple[Path, Path]) -> None:
             assert start(command, killed).wait(timeout=300) == 0
     assert killings == 2
     assert finish(killed) == expected
+    for stage in ("search", "train"):
+        costs = [read_cost(recipe.parent / "run" / stage) for recipe in (whole, killed)]
+        assert [cost["sessions"] for cost in costs] == [1, 2]
+        assert all(min(cost["cpu_s"], cost["wall_s"]) > 0 for cost in costs)

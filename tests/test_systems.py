@@ -73,6 +73,16 @@ def test_the_run_holds_what_was_promised(built: Path, system: str) -> None:
     metrics = [json.loads(x) for x in (built / "train/metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in metrics] == [1, 2]
     assert all(np.isfinite(line["loss"]) and 0 <= line["miou"] <= 1 for line in metrics)
+    lines = (built / "search/architecture.jsonl").read_text().splitlines()
+    assert [sorted(json.loads(line)["weights"]) for line in lines] == [
+        sorted(genotype["graphs"])
+    ] * 2
+    assert "epoch 2" in (built / "search/settling.html").read_text()
+    report = (built / "bundle/report.html").read_text()
+    assert "Searched in " in report
+    assert "How the architecture settled" in report
+    for graph in genotype["graphs"]:
+        assert images.read(built / f"search/weights-{graph}.png").shape[1] > 300
     for picture in ("search/architecture.png", "search/history.png", "train/history.png"):
         assert images.read(built / picture).shape[1] > 300
     assert Bundle.load(built / "bundle").manifest.system == system

@@ -47,9 +47,13 @@ train: {{epochs: 4, batch: 2, sizes: {{width: 2, head: 4}}, validate_every: 2}}
 compute: {{precision: fp32, device: cpu, threads: 1, checkpoint_minutes: 0.000001}}
 """
 FILES = {
-    "search": ("genotype.json", "trials.jsonl", "stage.json"),
+    "search": ("genotype.json", "trials.jsonl", "architecture.jsonl", "stage.json"),
     "train": ("network.json", "weights.safetensors", "metrics.jsonl", "stage.json"),
 }
+"""What is compared; ``stage.json`` holds the hashes of the pictures too.
+
+``cost.json`` is left out: it holds the seconds that a run took, and no two take equally long.
+"""
 LIMIT = 120.0
 """Seconds after which a start counts as stuck."""
 

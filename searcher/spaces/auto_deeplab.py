@@ -62,7 +62,7 @@ class AutoDeepLab:
         return self.genotype(cell, self.viterbi(weights["path"]))
 
     def count(self) -> int:
-        """Cells (see ``ways``) times paths: 4.2e16 for 5 nodes and 12 layers.
+        """Cells (see ``ways``) times paths: 5.7e16 for 5 nodes and 12 layers.
 
         The paper counts 1e19: ``count_printed_cells`` times the paths of 11 layers.
         """

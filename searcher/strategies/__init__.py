@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from models.genotype import Genotype
 from pace import never
+from searcher.settling import Mixtures
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class Trial:
     score: float
     costs: Mapping[str, float] = field(default_factory=dict)
     """By what is counted and how, such as ``latency_decoded``."""
+    weights: Mixtures = field(default_factory=dict)
+    """The supernet's mixture at that time; empty where there is no supernet."""
 
 
 class Strategy(Protocol):

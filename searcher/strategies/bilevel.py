@@ -79,7 +79,7 @@ class Bilevel:
         genotype = self.supernet.derive()
         weights = self.supernet.weights()
         costs = self.penalty.report(weights, genotype) if self.penalty else {}
-        return Trial(genotype, score, costs)
+        return Trial(genotype, score, costs, self.supernet.named(weights))
 
     def hold(self, learning: frozenset[str]) -> bool:
         """Let the logits of these graphs learn and no others; whether there are any."""

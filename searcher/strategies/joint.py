@@ -59,7 +59,7 @@ class Joint:
         self.epoch, self.batch = self.epoch + 1, 0
         preferred = self.preferred()
         genotype = self.supernet.space.discretize(preferred)
-        return Trial(genotype, miou, self.costs_of(preferred))
+        return Trial(genotype, miou, self.costs_of(preferred), self.supernet.named(preferred))
 
     def cool(self) -> None:
         """The temperature and the learning rate of this moment."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from export.benchmark import BenchmarkReport, Timing
 from export.bundle import Manifest
-from export.report import HEADERS, Example, Page, markdown, report_page, rows
+from export.report import HEADERS, Example, Page, document, markdown, report_page, rows, stepper
 
 STEADY = Timing(p50=10.0, p90=11.0, p99=12.0, mean=10.1, std=0.2)
 REPORT = BenchmarkReport(
@@ -61,7 +61,7 @@ def picture(tmp_path: Path) -> Path:
 class Reader(HTMLParser):
     """Collects the elements of a page and notices those that are not closed in order."""
 
-    void = ("meta", "img", "link", "br")
+    void = ("meta", "img", "link", "br", "input")
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,3 +175,39 @@ def test_nothing_in_a_bundle_can_write_into_the_page(picture: Path) -> None:
 def test_only_pictures_go_on_the_page(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"notes\.txt is no picture"):
         report_page(Page(manifest(), drawings={"x": tmp_path / "notes.txt"}))
+
+
+FRAMES = [("epoch 1", b"one"), ("epoch 2", b"two"), ("epoch 9", b"nine")]
+
+
+def test_a_stepper_has_a_button_and_a_picture_for_each_frame() -> None:
+    found = read(stepper("Settling", FRAMES)).found
+    buttons = [attributes for tag, attributes in found if tag == "input"]
+    assert [button["aria-label"] for button in buttons] == ["epoch 1", "epoch 2", "epoch 9"]
+    assert {(button["type"], button["name"]) for button in buttons} == {("radio", "step")}
+    assert ["checked" in button for button in buttons] == [False, False, True]
+    pictures = [str(attributes["src"]) for tag, attributes in found if tag == "img"]
+    assert [base64.b64decode(src.partition(",")[2]) for src in pictures] == [
+        b"one",
+        b"two",
+        b"nine",
+    ]
+    order = [tag for tag, _ in found if tag in ("input", "figure")]
+    assert order == ["input", "figure"] * 3, "the sheet shows what follows the checked button"
+
+
+def test_a_stepper_of_nothing_is_nothing() -> None:
+    assert stepper("Settling", []) == ""
+    assert "fieldset" not in report_page(Page(manifest()))
+
+
+def test_a_page_of_steps_runs_no_script() -> None:
+    page = document(HOSTILE, stepper(HOSTILE, [(HOSTILE, b"x")]))
+    assert not [tag for tag, _ in read(page).found if tag == "script"]
+    assert "default-src 'none'" in page
+
+
+def test_the_page_says_what_it_cost_and_how_it_settled() -> None:
+    page = report_page(Page(manifest(), costs=["searched in 4 min 10 s"], frames=FRAMES))
+    assert "Searched in 4 min 10 s." in read(page).text
+    assert "From epoch 1 to epoch 9" in read(page).text
