@@ -133,7 +133,7 @@ def test_the_share_is_where_the_expected_cost_lies_between_the_extremes() -> Non
 
 
 def test_none_is_no_way_to_be_cheaper() -> None:
-    """FACTS of every decoded cell: without it.  So its logits move nothing and feel nothing."""
+    """No decoded cell has it, so its logits move nothing and feel nothing."""
     for made, seed in product(PENALTIES.values(), range(3)):
         alpha = {n: x.requires_grad_() for n, x in logits(seed).items()}
         more = {n: x.detach().clone() for n, x in alpha.items()}
