@@ -232,11 +232,9 @@ def show(
     """Print a recipe with every default, or an architecture: parameters, cost, a drawing."""
     import architecture
 
+    path = architecture.json_path(json_, json_to)
     asked = architecture.Asked(classes, size, to)
-    if json_to and not json_:
-        raise ValueError(f"{json_to}: one thing is shown at a time")
-    found = architecture.show(what, set_ or [], asked, quiet=json_)
-    write_json(str(json_to or "-") if json_ else None, found)
+    write_json(path, architecture.show(what, set_ or [], asked, quiet=json_))
 
 
 @app.command()
