@@ -225,9 +225,7 @@ def show(
     classes: Annotated[int | None, typer.Option(min=1, help="Of an architecture.")] = None,
     size: Annotated[str | None, typer.Option(help="Of its images: HEIGHTxWIDTH.")] = None,
     to: Annotated[Path | None, typer.Option(help="A PNG to draw it to.")] = None,
-    json_: Annotated[
-        bool, typer.Option("--json", help="Print JSON, or to a FILE after it.")
-    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON, or --json FILE.")] = False,
 ) -> None:
     """Print a recipe with every default, or an architecture: parameters, cost, a drawing."""
     import architecture
@@ -268,7 +266,6 @@ def begin(source: Path, overrides: list[str] | None) -> Iterator[Build]:
         from runs import owned
 
         recipe = Recipe.find(source, overrides or [])
-
         with owned(recipe.out):
             from stages import Build
 
