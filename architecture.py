@@ -45,6 +45,13 @@ class Asked:
     """A PNG to draw it to."""
 
 
+def json_path(wanted: bool, named: Path | None) -> str | None:
+    """Where JSON goes: to the file that is ``named`` after --json, or is printed."""
+    if named and not wanted:
+        raise ValueError(f"{named}: one thing is shown at a time")
+    return str(named or "-") if wanted else None
+
+
 def find(what: Path) -> Subject | None:
     """What ``published/NAME``, a JSON file or the folder of a run holds; nothing for a recipe.
 

@@ -253,18 +253,14 @@ def show(
     classes: Annotated[int | None, typer.Option(min=1, help="Of an architecture.")] = None,
     size: Annotated[str | None, typer.Option(help="Of its images: HEIGHTxWIDTH.")] = None,
     to: Annotated[Path | None, typer.Option(help="A PNG to draw it to.")] = None,
-    json_: Annotated[
-        bool, typer.Option("--json", help="Print JSON, or to a FILE after it.")
-    ] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON, or --json FILE.")] = False,
 ) -> None:
     """Print a recipe with every default, or an architecture: parameters, cost, a drawing."""
     import architecture
 
+    path = architecture.json_path(json_, json_to)
     asked = architecture.Asked(classes, size, to)
-    if json_to and not json_:
-        raise ValueError(f"{json_to}: one thing is shown at a time")
-    found = architecture.show(what, set_ or [], asked, quiet=json_)
-    write_json(str(json_to or "-") if json_ else None, found)
+    write_json(path, architecture.show(what, set_ or [], asked, quiet=json_))
 
 
 @app.command()
@@ -306,7 +302,6 @@ def begin(source: Path, overrides: list[str] | None) -> Iterator[Build]:
         from runs import owned
 
         recipe = Recipe.find(source, overrides or [])
-
         with owned(recipe.out):
             from searcher.ranks import together
             from stages import Build
