@@ -99,6 +99,9 @@ class Search(Strict):
     """Inner nodes of a cell."""
     sizes: Sizes = {"width": 4}
     """Sizes of the supernet, as in a genotype: ``width`` is channels of an inner node."""
+    order: Literal[1, 2] = 1
+    """1: the architecture learns at the weights of now; 2: at those a step of theirs ahead, and
+    hears how that step depends on it (two and a half times the time)."""
     lr: Rate = 0.025
     arch_lr: Rate = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 3e-4

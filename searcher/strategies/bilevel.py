@@ -1,4 +1,4 @@
-"""Bilevel gradient search, first order: DARTS, Auto-DeepLab."""
+"""Bilevel gradient search of first or second order: DARTS, Auto-DeepLab."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pace import never
 from recipe import Search
@@ -18,10 +18,13 @@ from searcher.ranks import share_gradients
 from searcher.strategies import Trial
 from searcher.supernet import Supernet
 from searcher.task import Task
+from searcher.unrolled import frozen, unrolled_gradient
 
 
 class Bilevel:
     """Alternate: weights learn on one half of the data, the architecture on the other.
+
+    Of ``search.order`` 2, the architecture's gradient looks one step of the weights ahead.
 
     In the first ``search.warmup`` epochs only the weights learn (Auto-DeepLab, section 4.1).
     """
@@ -58,7 +61,7 @@ class Bilevel:
         arch = self.arch_batches(self.batch)
         for batch in self.task.ready(self.task.train, self.epoch, self.batch):
             if searching:
-                self.update(self.arch_optimizer, next(arch))
+                self.update_architecture(next(arch), batch)
             self.update(self.weight_optimizer, batch)
             self.batch += 1
             between()
@@ -82,15 +85,33 @@ class Bilevel:
         share = self.epoch / self.search.epochs
         return self.search.lr * (0.04 + 0.96 * (1 + math.cos(math.pi * share)) / 2)
 
-    def update(self, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
-        """One step of one optimizer; the gradients that the other would see are cleared."""
+    def update_architecture(self, batch: Batch, train: Batch) -> None:
+        """One step of the architecture; ``train`` is what the weights learn from next."""
+        if self.search.order == 1:
+            return self.update(self.arch_optimizer, batch)
         self.supernet.zero_grad()
-        with located(self.epoch + 1, self.batch + 1, optimizer.param_groups[0]["lr"]):
-            loss = self.task.loss(self.supernet, batch)
+        chosen = self.supernet.architecture()
+        found = unrolled_gradient(self.loss, chosen, self.weight_optimizer, train, batch)
+        for p, grad in zip(chosen, found, strict=True):
+            p.grad = grad
+        self.arch_optimizer.step()
+
+    def update(self, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+        """One step of one optimizer; what the other moves is constant, which is cheaper."""
+        self.supernet.zero_grad()
+        weights, chosen = self.weights(), self.supernet.architecture()
+        with frozen(weights if optimizer is self.arch_optimizer else chosen):
+            loss = self.loss(batch)
         loss.backward()
         share_gradients(self.supernet)
-        nn.utils.clip_grad_norm_(self.weights(), 5.0)
+        nn.utils.clip_grad_norm_(weights, 5.0)
         optimizer.step()
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The supernet's; an error says in which batch."""
+        rate = self.weight_optimizer.param_groups[0]["lr"]
+        with located(self.epoch + 1, self.batch + 1, rate):
+            return self.task.loss(self.supernet, batch)
 
     def choose(self, trials: Sequence[Trial]) -> Trial:
         """The last: a supernet's score ranks its weights, not its architecture."""
