@@ -130,6 +130,9 @@ class Search(Strict):
     """How far brightness, contrast and saturation may move, as a share."""
     pad: Pad = 0
     """How many pixels a crop may be shifted in each direction, out of the image too."""
+    order: Literal[1, 2] = 1
+    """1: the architecture learns at the weights of now; 2: at those a step of theirs ahead, and
+    hears how that step depends on it (two and a half times the time)."""
     lr: Rate = 0.025
     arch_lr: Rate = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 3e-4

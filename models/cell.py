@@ -88,8 +88,13 @@ class Cell(nn.Module):
             for i, edge in enumerate(graph.edges)
         )
 
-    def forward(self, before: Tensor, last: Tensor) -> Tensor:
-        """Two [B, C, H, W] -> [B, inner nodes * C, H/stride, W/stride]."""
+    def forward(self, before: Tensor, last: Tensor, ways: int = 1) -> Tensor:
+        """Two [B, C, H, W] -> [B, inner nodes * C, H/stride, W/stride].
+
+        The last may be a batch of several ways, before [B / ways, C, H, W] the same for each.
+        """
+        if ways > 1:
+            before = before.repeat(ways, 1, 1, 1)
         nodes: dict[int, Tensor] = {0: before, 1: last}
         arriving = sorted(
             zip(self.graph.edges, self.ops, strict=True), key=lambda pair: pair[0].dst

@@ -2,60 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-from models.cell import Slot
+from models.cell import Cell, Slot
 from models.genotype import Genotype
 from models.network import build
-from models.ops import POOLS, make_op
+from searcher.fused import FusedCell, fusable
+from searcher.mixture import Mixing, Mixture
 from searcher.relaxations import Relaxation, Weights
 from searcher.settling import DIGITS, Mixtures
 from searcher.spaces import SearchSpace
 
 
-@dataclass
-class Mixing:
-    """The weights of this forward pass, shared by every mixture.
+class Choice(nn.Module):
+    """Stands in a slot while a network is built, until it is known what surrounds it."""
 
-    A plain object and not a closure, so that a deep copy of a supernet is its own.
-    """
-
-    weights: Weights
-
-    def __deepcopy__(self, memo: dict[int, object]) -> Mixing:
-        """Empty until the copy's own forward pass: tensors with a history cannot be copied."""
-        return Mixing({})
-
-
-class Mixture(nn.Module):
-    """Every candidate of one slot, summed by the current weights (DARTS, equation 2)."""
-
-    def __init__(self, slot: Slot, ops: Iterable[str], mixing: Mixing) -> None:
+    def __init__(self, slot: Slot) -> None:
         super().__init__()
-        self.graph, self.index, self.mixing = slot.graph, slot.index, mixing
-        self.columns = [i for i, op in enumerate(ops) if op != "none"]
-        self.ops = nn.ModuleList(candidate(op, slot) for op in ops if op != "none")
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] -> [B, C, H/stride, W/stride].
-
-        ``none`` takes its share of the weight and adds nothing.
-        """
-        weights = self.mixing.weights[self.graph][self.index]
-        terms = [weights[i] * op(x) for i, op in zip(self.columns, self.ops, strict=True)]
-        return sum(terms[1:], terms[0])
-
-
-def candidate(op: str, slot: Slot) -> nn.Module:
-    """An op as it stands in a mixture: a pool is normalised there, or it would dominate."""
-    module = make_op(op, slot.channels, slot.stride)
-    if op in POOLS:
-        return nn.Sequential(module, nn.BatchNorm2d(slot.channels))
-    return module
+        self.slot = slot
 
 
 class Supernet(nn.Module):
@@ -72,14 +37,28 @@ class Supernet(nn.Module):
             }
         )
         self.mixing = Mixing({})
-        self.network = build(skeleton, num_classes, place=self.place)
-        for module in self.network.modules():
+        self.network = build(skeleton, num_classes, place=Choice)
+        self.fill(self.network)
+
+    def fill(self, network: nn.Module) -> None:
+        """Make a network that was built of choices fit for this search."""
+        for module in list(network.modules()):
+            for name, child in list(module.named_children()):
+                module.add_module(name, self.filled(child))
+        for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 search_norm(module)
 
-    def place(self, slot: Slot) -> nn.Module:
-        """A mixture of all the candidates of the slot's graph."""
-        return Mixture(slot, self.space.ops[slot.graph], self.mixing)
+    def filled(self, module: nn.Module) -> nn.Module:
+        """A mixture for a choice, a fused cell for a cell of choices, itself for anything else."""
+        if isinstance(module, Choice):
+            return Mixture(module.slot, self.space.ops[module.slot.graph], self.mixing)
+        if isinstance(module, Cell):
+            ops = self.space.ops[module.graph.name]
+            slots = [op.slot for op in module.ops if isinstance(op, Choice)]
+            if len(slots) == len(module.ops) and fusable(ops):
+                return FusedCell(module.graph, slots, ops, self.mixing)
+        return module
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] in 0..255 -> logits [B, K, H, W].

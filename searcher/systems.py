@@ -27,7 +27,7 @@ Space = Callable[[int, int, Mapping[str, Size]], SearchSpace]
 
 
 def darts(task: Task, search: Search) -> Strategy:
-    """A normal and a reduction cell by first-order gradients.
+    """A normal and a reduction cell by gradients of first or second order.
 
     For images with one class the network of the paper, on the stem of CIFAR unless a size says so.
     """
@@ -37,7 +37,10 @@ def darts(task: Task, search: Search) -> Strategy:
 
 
 def auto_deeplab(task: Task, search: Search) -> Strategy:
-    """A cell and a path by first-order gradients, the architecture waiting at first."""
+    """A cell and a path by gradients, the architecture waiting at first.
+
+    The paper's are of first order; ``search.order: 2`` is heard here too.
+    """
     space = AutoDeepLab(search.layers, search.nodes, search.sizes)
     return Bilevel(Supernet(space, task.num_classes, PathSoftmax(space.path)), task, search)
 

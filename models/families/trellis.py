@@ -111,9 +111,8 @@ class Trellis(nn.Module):
             for edge, move, gate in zip(self.path, self.from_last, self.gates, strict=True)
             if edge.dst == node
         ]
-        outputs = self.cells[str(node)](
-            before.repeat(len(ways), 1, 1, 1), torch.cat([last for _, last in ways])
-        ).chunk(len(ways))
+        lasts = torch.cat([last for _, last in ways])
+        outputs = self.cells[str(node)](before, lasts, len(ways)).chunk(len(ways))
         gated = [gate(y) for (gate, _), y in zip(ways, outputs, strict=True)]
         return sum(gated[1:], gated[0])
 

@@ -1,4 +1,4 @@
-"""Bilevel gradient search, first order: DARTS, Auto-DeepLab, CAS."""
+"""Bilevel gradient search of first or second order: DARTS, Auto-DeepLab, CAS."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pace import never
 from recipe import Search
@@ -20,11 +20,13 @@ from searcher.schedules import Schedule, together
 from searcher.strategies import Trial
 from searcher.supernet import Supernet
 from searcher.task import Task, finite
+from searcher.unrolled import frozen, unrolled_gradient
 
 
 class Bilevel:
     """Alternate: weights learn on one half of the data, the architecture on the other.
 
+    Of ``search.order`` 2, the architecture's gradient looks one step of the weights ahead.
     ``schedule`` says which logits learn in an epoch; without it all do after the first
     ``search.warmup`` epochs, in which only the weights learn (Auto-DeepLab, section 4.1).
     ``penalty`` joins the loss of the architecture (CAS).
@@ -70,7 +72,7 @@ class Bilevel:
         arch = self.arch_batches(self.batch)
         for batch in self.task.ready(self.task.train, self.epoch, self.batch):
             if searching:
-                self.update(self.arch_optimizer, next(arch))
+                self.update_architecture(next(arch), batch)
             self.update(self.weight_optimizer, batch)
             self.batch += 1
             between()
@@ -101,19 +103,46 @@ class Bilevel:
         """Cosine from ``search.lr`` to a twenty-fifth of it."""
         return search_rate(self.search.lr, self.epoch / self.search.epochs)
 
-    def update(self, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
-        """One step of one optimizer; the gradients that the other would see are cleared."""
+    def update_architecture(self, batch: Batch, train: Batch) -> None:
+        """One step of the architecture; ``train`` is what the weights learn from next."""
+        if self.search.order == 1:
+            return self.update(self.arch_optimizer, batch)
         self.supernet.zero_grad()
-        with located(self.epoch + 1, self.batch + 1, optimizer.param_groups[0]["lr"]):
-            loss = self.task.loss(self.supernet, batch)
-            if self.penalty and optimizer is self.arch_optimizer:
-                loss = finite(loss + self.penalty(self.supernet.weights()))
+        chosen = self.supernet.architecture()
+        found = unrolled_gradient(self.priced, chosen, self.weight_optimizer, train, batch)
+        for p, grad in zip(chosen, found, strict=True):
+            p.grad = grad
+        self.forget_held()
+        self.arch_optimizer.step()
+
+    def update(self, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+        """One step of one optimizer; what the other moves is constant, which is cheaper."""
+        self.supernet.zero_grad()
+        weights, chosen = self.weights(), self.supernet.architecture()
+        of_choice = optimizer is self.arch_optimizer
+        with frozen(weights if of_choice else chosen):
+            loss = self.priced(batch) if of_choice else self.loss(batch)
         loss.backward()
         share_gradients(self.supernet)
+        self.forget_held()
+        nn.utils.clip_grad_norm_(weights, 5.0)
+        optimizer.step()
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The supernet's; an error says in which batch."""
+        rate = self.weight_optimizer.param_groups[0]["lr"]
+        with located(self.epoch + 1, self.batch + 1, rate):
+            return self.task.loss(self.supernet, batch)
+
+    def priced(self, batch: Batch) -> Tensor:
+        """The loss of the architecture: the supernet's, and the penalty, which no weight moves."""
+        loss = self.loss(batch)
+        return finite(loss + self.penalty(self.supernet.weights())) if self.penalty else loss
+
+    def forget_held(self) -> None:
+        """Leave the logits that do not learn in this epoch as they are."""
         for logits in self.held:
             logits.grad = None
-        nn.utils.clip_grad_norm_(self.weights(), 5.0)
-        optimizer.step()
 
     def choose(self, trials: Sequence[Trial]) -> Trial:
         """The last: a supernet's score ranks its weights, not its architecture."""

@@ -30,9 +30,10 @@ SIZES = {
 BILEVEL = [name for name in SYSTEMS if name not in JOINT]
 
 
-def settings(system: str, epochs: int = 3, warmup: int = 1) -> Search:
-    return Search(
-        epochs=epochs, warmup=warmup, batch=2, layers=2, nodes=2, sizes=SIZES[system], arch_lr=0.1
+def settings(system: str, epochs: int = 3, warmup: int = 1, order: int = 1) -> Search:
+    settings = {"epochs": epochs, "warmup": warmup, "batch": 2, "layers": 2, "nodes": 2}
+    return Search.model_validate(
+        {**settings, "order": order, "sizes": SIZES[system], "arch_lr": 0.1}
     )
 
 
@@ -62,19 +63,36 @@ def test_the_architecture_waits_until_the_warm_up_is_over(system: str, tiny_task
         assert moved(logits, made.supernet.architecture()) == (epoch >= 2)
 
 
+@pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("system", BILEVEL)
-def test_a_step_of_one_moves_nothing_of_the_other(system: str, tiny_task: MakeTask) -> None:
-    made = strategy(system, tiny_task())
+def test_a_step_of_one_moves_nothing_of_the_other(
+    system: str, order: int, tiny_task: MakeTask
+) -> None:
+    made = strategy(system, tiny_task(), order=order)
     batch = next(iter(made.task.ready(made.task.train, 0)))
     state = {n: t.clone() for n, t in made.supernet.network.state_dict().items()}
     logits = snapshot(made.supernet.architecture())
-    made.update(made.arch_optimizer, batch)
+    made.update_architecture(batch, batch)
     assert all(torch.equal(t, state[n]) for n, t in made.supernet.network.state_dict().items())
     assert moved(logits, made.supernet.architecture())
     logits, weights = snapshot(made.supernet.architecture()), snapshot(made.weights())
     made.update(made.weight_optimizer, batch)
     assert not moved(logits, made.supernet.architecture())
     assert moved(weights, made.weights())
+
+
+def test_the_second_order_is_another_gradient(tiny_task: MakeTask) -> None:
+    """What reaches the logits differs from the first order's, by little while the rate is small."""
+    found = []
+    for order in (1, 2):
+        made = strategy("darts", tiny_task(), order=order)
+        first, second = list(made.task.ready(made.task.train, 0))
+        made.update(made.weight_optimizer, second)
+        made.update_architecture(first, second)
+        grads = [p.grad for p in made.supernet.architecture() if p.grad is not None]
+        found.append(torch.cat([grad.flatten() for grad in grads]))
+    difference = (found[1] - found[0]).norm() / found[0].norm()
+    assert 1e-4 < difference < 1
 
 
 @pytest.mark.parametrize("system", BILEVEL)
@@ -125,19 +143,22 @@ def test_resumed_after_any_step_it_is_the_straight_run(
         assert [line["step"] for line in lines] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("system", BILEVEL)
+ORDERS = [("darts", 1), ("darts", 2), ("auto_deeplab", 1), ("cas", 1)]
+
+
+@pytest.mark.parametrize(("system", "order"), ORDERS)
 def test_from_the_state_after_any_batch_it_goes_on_as_the_straight_run(
-    system: str, tiny_task: MakeTask
+    system: str, order: int, tiny_task: MakeTask
 ) -> None:
     """Two batches to learn from and two to validate on in each of three epochs."""
-    straight = strategy(system, tiny_task())
+    straight = strategy(system, tiny_task(), order=order)
     saved: list[dict[str, Any]] = []
     expected = [
         straight.step(lambda: saved.append(copy.deepcopy(straight.state_dict()))) for _ in range(3)
     ]
     assert [(s["epoch"], s["batch"]) for s in saved[4:8]] == [(1, 1), (1, 2), (1, 2), (1, 2)]
     for moment in (4, 7, 8):
-        resumed = strategy(system, tiny_task())
+        resumed = strategy(system, tiny_task(), order=order)
         resumed.load_state_dict(saved[moment])
         rest = [resumed.step() for _ in range(resumed.epoch, 3)]
         assert rest == expected[-len(rest) :]

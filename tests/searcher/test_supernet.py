@@ -10,16 +10,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import searcher.supernet
 from models.cell import Cell, Graph, Slot, concrete
 from models.genotype import Edge
 from models.network import build
 from models.ops import make_op
+from searcher.fused import FusedCell, Outgoing
+from searcher.mixture import Mixing, Mixture
 from searcher.relaxations import PathSoftmax, softmax
 from searcher.spaces import all_edges, draw
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.cas import Cas
 from searcher.spaces.darts import OPS, Darts
-from searcher.supernet import Mixing, Mixture, Supernet
+from searcher.supernet import Choice, Supernet
 
 SYSTEMS = ("darts", "auto_deeplab", "cas")
 
@@ -32,6 +35,11 @@ def supernet(system: str, seed: int = 0) -> Supernet:
         return Supernet(Cas(3, 2, {"width": 2, "head": 4}), 3, softmax)
     space = AutoDeepLab(3, 2, {"width": 2, "stem": 4, "head": 4})
     return Supernet(space, 3, PathSoftmax(space.path))
+
+
+def weights_of(made: Supernet) -> int:
+    """How many weights learn."""
+    return sum(p.numel() for p in made.network.parameters() if p.requires_grad)
 
 
 def pixels(seed: int = 1) -> Tensor:
@@ -87,12 +95,32 @@ def test_a_copy_is_its_own(system: str) -> None:
         torch.testing.assert_close(original(pixels()), expected.detach())
         torch.testing.assert_close(twin(pixels()), moved)
     assert not torch.allclose(moved, expected)
-    mixtures = [m for m in twin.modules() if isinstance(m, Mixture)]
-    assert all(m.mixing is twin.mixing for m in mixtures)
+    mixed = [m for m in twin.modules() if isinstance(m, Mixture | Outgoing)]
+    assert mixed
+    assert all(m.mixing is twin.mixing for m in mixed)
     assert twin.mixing is not original.mixing
     del original
     gc.collect()
     assert twin(pixels()).isfinite().all()
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_every_cell_is_fused_and_every_slot_filled(system: str) -> None:
+    made = supernet(system)
+    assert any(isinstance(m, FusedCell) for m in made.modules())
+    assert not [m for m in made.modules() if isinstance(m, Cell | Choice)]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_cell_that_cannot_be_fused_is_made_of_mixtures(
+    system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fused = weights_of(supernet(system))
+    monkeypatch.setattr(searcher.supernet, "fusable", lambda ops: False)
+    made = supernet(system)
+    assert not [m for m in made.modules() if isinstance(m, FusedCell | Choice)]
+    assert weights_of(made) == fused
+    assert made(pixels()).shape == (2, 3, 32, 48)
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
