@@ -193,3 +193,20 @@ def tell(subject: Subject, found: Anatomy) -> None:
     say(f"output stride {found.output_stride}")
     if subject.source:
         say(f"source: {subject.source}")
+
+
+def given(path: Path) -> Genotype:
+    """The genotype that a recipe names: a file, or ``published/NAME``.
+
+    ``ValueError`` where the file is not one, or nothing of that name was published.
+    """
+    if path.is_file():
+        return Genotype.load(path)
+    if str(path).startswith(published.PREFIX):
+        try:
+            return published.load(str(path)).genotype
+        except ValueError as error:
+            raise ValueError(f"search.genotype: {error}") from None
+    raise ValueError(
+        f"search.genotype: {path} does not exist; name a genotype's JSON file or published/NAME"
+    )

@@ -121,6 +121,17 @@ def wrote(*paths: Path) -> None:
         say(f"wrote {path} ({readable_size(path)})")
 
 
+def finish(ran: bool, folder: Path, files: list[str], verb: str = "") -> None:
+    """Say what a stage left, and what it took."""
+    from searcher.cost import spent
+
+    if sentence := verb and spent(verb, folder):
+        say(sentence)
+    if not ran:
+        say(f"nothing to do: {folder} is finished and its recipe has not changed")
+    wrote(*(folder / name for name in files if (folder / name).exists()))
+
+
 def following(*commands: str) -> None:
     """Say what to type next."""
     say("next:")

@@ -52,7 +52,9 @@ def build(source: Source, set_: Set = None) -> None:
         ran = [work.search(), work.train(), work.export(), work.measure()]
         if not any(ran):
             say(f"nothing to do: {work.run} is finished and its recipe has not changed")
-        show_measured(work)
+        import reporting
+
+        reporting.tell(work.run, work.measured())
     following(f"serve {work.bundle}", f"predict {work.bundle} IMAGE --out masks")
 
 
@@ -96,7 +98,7 @@ def search(source: Source, set_: Set = None) -> None:
     with begin(source, set_) as work:
         folder = work.run / "search"
         files = ["genotype.json", "architecture.png", "history.png", "settling.html"]
-        finish(work.search(), folder, files, "searched")
+        console.finish(work.search(), folder, files, "searched")
     following(f"train {work.run}")
 
 
@@ -106,7 +108,7 @@ def train(source: Source, set_: Set = None) -> None:
     with begin(source, set_) as work:
         folder = work.run / "train"
         files = ["network.json", "weights.safetensors", "history.png"]
-        finish(work.train(), folder, files, "trained")
+        console.finish(work.train(), folder, files, "trained")
         exports = work.data.labels == "pixels"
     if exports:
         following(f"export {work.run}")
@@ -116,7 +118,9 @@ def train(source: Source, set_: Set = None) -> None:
 def export(source: Source, set_: Set = None) -> None:
     """Export and verify the trained network: RUN/train -> RUN/bundle."""
     with begin(source, set_) as work:
-        finish(work.export(), work.bundle, ["model.onnx", "weights.safetensors", "manifest.json"])
+        console.finish(
+            work.export(), work.bundle, ["model.onnx", "weights.safetensors", "manifest.json"]
+        )
     following(f"bench {work.bundle}", f"serve {work.bundle}")
 
 
@@ -192,9 +196,9 @@ def predict(
     """Segment images: IMAGE -> OUT/IMAGE.label.png (class numbers) and OUT/IMAGE.overlay.png."""
     from export.bundle import Bundle
     from export.runtimes import load
-    from serve.predictor import Predictor
+    from serve.predictor import Predictor, refuse_one_name
 
-    check_names(images)
+    refuse_one_name(images)
     loaded = Bundle.load(bundle)
     with load(runtime, loaded) as engine:
         predictor = Predictor(loaded, engine)
@@ -310,36 +314,6 @@ def begin(source: Path, overrides: list[str] | None) -> Iterator[Build]:
             stop.patient = not leads()
             with together(recipe.compute.device):
                 yield Build(recipe, overrides or [], stop if leads() else Stop())
-
-
-def finish(ran: bool, folder: Path, files: list[str], verb: str = "") -> None:
-    """Say what a stage left, and what it took."""
-    from searcher.cost import spent
-
-    if sentence := verb and spent(verb, folder):
-        say(sentence)
-    if not ran:
-        say(f"nothing to do: {folder} is finished and its recipe has not changed")
-    console.wrote(*(folder / name for name in files if (folder / name).exists()))
-
-
-def show_measured(work: Build) -> None:
-    """The table of a build, and where everything is."""
-    measured = work.measured()
-    say(f"val mIoU of the engine: {measured['scores']['miou']:.3f}")
-    say((work.bundle / "benchmark.md").read_text("utf-8").rstrip())
-    for sentence in work.costs:
-        say(sentence)
-    console.wrote(work.run / "search" / "genotype.json", work.bundle / "report.html", work.bundle)
-
-
-def check_names(images: list[Path]) -> None:
-    """``ValueError`` where two images would be written to the same file."""
-    seen: dict[str, Path] = {}
-    for image in images:
-        if image.stem in seen:
-            raise ValueError(f"{image} and {seen[image.stem]} have one name: predict them apart")
-        seen[image.stem] = image
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
@@ -17,26 +16,26 @@ import torch
 from torch import nn
 
 import album
+import architecture
+import reporting
 from album import ARCHITECTURE, HISTORY
 from console import busy, complain, watching
-from evaluate import Scores, evaluate
+from evaluate import evaluate
 from export.assembly import Description, make_bundle
-from export.benchmark import Comparison, benchmark_bundle
+from export.benchmark import benchmark_bundle
 from export.bundle import MANIFEST, Bundle
 from export.machine import cpu_model
-from export.report import Example, Page, markdown, report_page
-from export.runtimes import Pixels, load
+from export.report import markdown
+from export.runtimes import Pixels
 from files import sha256, write_text
-from images import encode_png
 from latencies import table_digest, target_of
-from models import published, weights
+from models import weights
 from models.genotype import Genotype
 from models.network import build
 from pace import Pace, Stop, leads
 from recipe import Compute, Recipe
 from runs import Stage
 from searcher import checkpoint, pictures
-from searcher.cost import spent
 from searcher.data import DataSet, Split
 from searcher.data.augment import Resized
 from searcher.data.batches import kept
@@ -51,7 +50,6 @@ from searcher.task import Task
 from searcher.tracking import EVENTS, Tracker, tracking
 from searcher.train import METRICS, fit
 from searcher.train import kept as shipped
-from serve.predictor import Predictor
 
 BENCHMARK, TABLE, REPORT = "benchmark.json", "benchmark.md", "report.html"
 
@@ -94,7 +92,7 @@ class Build:
         precision = self.recipe.compute.precision
         common = {"seed": self.recipe.seed, "precision": precision, "data": data}
         if section == "search" and self.recipe.search.genotype:
-            genotype = given_genotype(self.recipe.search.genotype)
+            genotype = architecture.given(self.recipe.search.genotype)
             document["search"] = {"genotype": genotype.fingerprint}
         if section == "search" and (cost := document["search"]["cost"]):
             cost["table"] = table_digest(self.recipe)
@@ -141,7 +139,7 @@ class Build:
 
     def take(self, path: Path, stage: Stage) -> None:
         """Make a genotype that was found before the result of the search, if it builds."""
-        genotype = given_genotype(path)
+        genotype = architecture.given(path)
         try:
             network = build(genotype, len(self.data.classes))
         except ValueError as error:
@@ -234,11 +232,9 @@ class Build:
                 iterations=settings.iterations,
                 warmup=settings.warmup,
             )
-        found = with_miou(found, scores)
+        found = reporting.with_miou(found, scores)
         write_text(self.bundle / TABLE, markdown(found.reports, found.skipped))
-        with tempfile.TemporaryDirectory() as folder:
-            examples = with_overlays(bundle, Path(folder))
-            write_text(self.bundle / REPORT, self.report(bundle, found, scores, examples))
+        write_text(self.bundle / REPORT, reporting.on_one_page(self.run, bundle, found, scores))
         rows = [report.row() for report in found.reports]
         document = {"key": key, "rows": rows, "scores": scores.row()}
         write_text(self.bundle / BENCHMARK, json.dumps(document, indent=2) + "\n")
@@ -289,32 +285,6 @@ class Build:
         rng = np.random.default_rng(0)
         return np.stack([fit_to(sample, rng).pixels for sample in chosen])
 
-    def report(
-        self, bundle: Bundle, found: Comparison, scores: Scores, examples: list[Example]
-    ) -> str:
-        """The run on one page."""
-        iou = {name: value for name, value in scores.iou.items() if value is not None}
-        return report_page(
-            Page(
-                bundle.manifest,
-                iou,
-                found.reports,
-                found.skipped,
-                album.drawings(self.run),
-                examples,
-                scores.sentence,
-                album.settling(self.run),
-                self.costs,
-            )
-        )
-
-    @property
-    def costs(self) -> list[str]:
-        """What the search and the training took, a sentence each, where it is known."""
-        verbs = {"search": "searched", "train": "trained"}
-        said = (spent(verb, self.run / stage) for stage, verb in verbs.items())
-        return [sentence for sentence in said if sentence]
-
     def measured(self) -> dict[str, Any]:
         """What the last measurement left, empty where there is none."""
         path = self.bundle / BENCHMARK
@@ -329,48 +299,10 @@ class Build:
         write_text(self.run / RECIPE, header + self.recipe.to_yaml())
 
 
-def given_genotype(path: Path) -> Genotype:
-    """The genotype that a recipe names: a file, or ``published/NAME``.
-
-    ``ValueError`` where the file is not one, or nothing of that name was published.
-    """
-    if path.is_file():
-        return Genotype.load(path)
-    if str(path).startswith(published.PREFIX):
-        try:
-            return published.load(str(path)).genotype
-        except ValueError as error:
-            raise ValueError(f"search.genotype: {error}") from None
-    raise ValueError(
-        f"search.genotype: {path} does not exist; name a genotype's JSON file or published/NAME"
-    )
-
-
 def machine_for(compute: Compute) -> str:
     """The processor that a job runs on, and the GPU if it takes one."""
     on_gpu = compute.device != "cpu" and torch.cuda.is_available()
     return f"{cpu_model()}, {torch.cuda.get_device_name()}" if on_gpu else cpu_model()
-
-
-def with_overlays(bundle: Bundle, folder: Path) -> list[Example]:
-    """The bundle's examples, and what its engine says about each, written to ``folder``."""
-    examples = []
-    with load("onnxruntime", bundle) as engine:
-        predictor = Predictor(bundle, engine)
-        for picture in sorted((bundle.path / "examples").iterdir()):
-            overlay = folder / picture.name
-            overlay.write_bytes(encode_png(predictor.predict(picture).overlay))
-            examples.append(Example(picture, overlay))
-    return examples
-
-
-def with_miou(found: Comparison, scores: Scores) -> Comparison:
-    """Put the score beside the speed of what was scored: all artifacts of fp32 label alike."""
-    reports = tuple(
-        replace(report, miou=scores.miou) if report.precision == "fp32" else report
-        for report in found.reports
-    )
-    return replace(found, reports=reports)
 
 
 RECIPE = "recipe.yaml"

@@ -162,18 +162,23 @@ class SepConvOps(nn.Module):
 
 
 class ConvOps(nn.Module):
-    """K :class:`ActConvNorm` after their ReLU: one convolution, since they read the same map."""
+    """K full convolutions after their ReLU: one, since they read the same map.
+
+    What stands between ReLU and convolution, such as a halving, is done once.
+    """
 
     wide = False
 
     def __init__(self, op: Any, count: int) -> None:
         super().__init__()
-        self.stride, self.padding, self.dilation = op[1].stride, op[1].padding, op[1].dilation
-        self.weight = stacked(op[1], count)
+        _, *before, conv, _ = op
+        self.before = nn.Sequential(*before)
+        self.stride, self.padding, self.dilation = conv.stride, conv.padding, conv.dilation
+        self.weight = stacked(conv, count)
 
     def forward(self, x: Tensor, scale: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, K*C, H/stride, W/stride], times ``scale`` [K*C]."""
-        y = F.conv2d(x, self.weight, None, self.stride, self.padding, self.dilation)
+        y = F.conv2d(self.before(x), self.weight, None, self.stride, self.padding, self.dilation)
         return normalise(y, scale)
 
 

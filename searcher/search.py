@@ -91,4 +91,4 @@ def mind_collapse(trials: Sequence[Trial], pace: Pace) -> None:
     """Say so where cells have collapsed in the last trial that had not in the one before."""
     before, last = ({}, *(settled(t.genotype, t.weights) for t in trials[-2:]))[-2:]
     if set(last.get("collapsed", [])) - set(before.get("collapsed", [])):
-        pace.note(warning(last))
+        pace.note(warning({"step": len(trials), **last}))

@@ -81,8 +81,8 @@ def choices(edges: Mapping[str, Mapping[str, float]]) -> list[list[float]]:
 
 
 def cells_of(genotype: Genotype) -> dict[str, tuple[Edge, ...]]:
-    """The graphs whose edges compute: not a path."""
-    graphs = genotype.graphs.items()
+    """The graphs whose edges compute, by name: not a path."""
+    graphs = sorted(genotype.graphs.items())
     return {name: edges for name, edges in graphs if any(e.op != CONNECT for e in edges)}
 
 

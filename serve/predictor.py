@@ -115,3 +115,12 @@ class Predictor:
         scale = longest / max(height, width)
         size = max(1, round(height * scale)), max(1, round(width * scale))
         return View(images.resize(pixels, size), images.resize_labels(labels, size), palette)
+
+
+def refuse_one_name(images: list[Path]) -> None:
+    """``ValueError`` where two images would be written to the same file."""
+    seen: dict[str, Path] = {}
+    for image in images:
+        if image.stem in seen:
+            raise ValueError(f"{image} and {seen[image.stem]} have one name: predict them apart")
+        seen[image.stem] = image

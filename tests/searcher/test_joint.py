@@ -157,7 +157,7 @@ def test_resumed_after_any_step_it_is_the_straight_run(
     assert_same(resumed.state_dict(), straight.state_dict())
     lines = checkpoint.read_log(tmp_path / "straight" / TRIALS)
     assert checkpoint.read_log(tmp_path / "resumed" / TRIALS) == lines
-    assert list(lines[0]) == ["step", "miou", "macs_expected", "macs_decoded", "genotype"]
+    assert list(lines[0])[:5] == ["step", "miou", "macs_expected", "macs_decoded", "genotype"]
 
 
 def test_from_the_state_after_any_batch_it_goes_on_as_the_straight_run(

@@ -315,4 +315,4 @@ def test_resumed_in_either_stage_its_trials_are_those_of_the_straight_run(
         assert one == other
     line = checkpoint.read_log(tmp_path / "resumed" / TRIALS)[-1]
     costs = ["macs_expected", "macs_decoded", "macs_share", "macs_cheapest"]
-    assert list(line) == ["step", "miou", *costs, "genotype"]
+    assert list(line)[:7] == ["step", "miou", *costs, "genotype"]
