@@ -143,7 +143,7 @@ def checked(recipe: Recipe, how: Conditions, table: LatencyTable) -> Check:
     space, _ = shipped_space(recipe)
     rng = random.Random(1)
     drawn = [shipped(space.sample(rng), recipe) for _ in range(NETWORKS)]
-    found = timed(dict(enumerate(network_calls(drawn, how))), how.rounds)
+    found = timed(dict(enumerate(network_calls(drawn, how))), how)
     predicted = tuple(table.predict(genotype, how.size) for genotype in drawn)
     return Check(predicted, tuple(found[i] for i in range(NETWORKS)))
 

@@ -10,7 +10,8 @@ how much every op is dearer among others than in the small graph, and what the r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -103,12 +104,13 @@ def measured(
         torch.manual_seed(0)
         calls: dict[OpKey | int, Call] = dict(op_calls(graphs, conditions).items())
         calls |= dict(enumerate(network_calls(networks, conditions)))
-    ms = timed(calls, conditions.rounds)
+    ms = timed(calls, conditions)
     alone = {key: max(ms[key] - ms[frame(key)], 0.0) / COPIES for key in keys}
-    rest, factors = fitted(
-        [shares(genotype, alone, conditions.size) for genotype in networks],
-        [ms[i] for i in range(len(networks))],
-    )
+    beside = [
+        ms[i] - sum(alone[x.key(x.slot.edge.op)] for x in stands(genotype, conditions.size))
+        for i, genotype in enumerate(networks)
+    ]
+    rest, more = fitted(beside, [volumes(genotype, conditions.size) for genotype in networks])
     return LatencyTable(
         cpu_model(),
         conditions.runtime,
@@ -116,42 +118,46 @@ def measured(
         conditions.precision,
         conditions.threads,
         conditions.size,
-        {key: value * factors.get(key.op, 1.0) for key, value in alone.items()},
+        {k: max(x + more.get(k.op, 0.0) * volume(k), 0.0) for k, x in alone.items()},
         rest,
     )
 
 
-def shares(
-    genotype: Genotype, alone: Mapping[OpKey, float], size: tuple[int, int]
-) -> dict[str, float]:
-    """Milliseconds of each op's places in a network, as they are in small graphs."""
+def volumes(genotype: Genotype, size: tuple[int, int]) -> dict[str, float]:
+    """Millions of numbers that each op of a network reads, in all its places together."""
     found: dict[str, float] = {}
     for stand in stands(genotype, size):
         op = stand.slot.edge.op
-        if op != "none":
-            found[op] = found.get(op, 0.0) + alone[stand.key(op)]
+        found[op] = found.get(op, 0.0) + volume(stand.key(op))
     return found
 
 
+def volume(key: OpKey) -> float:
+    """Millions of numbers that an op reads."""
+    return key.channels * key.height * key.width / 1e6
+
+
 def fitted(
-    shares: Sequence[Mapping[str, float]], ms: Sequence[float], trust: float = 0.05
+    beside: Sequence[float], read: Sequence[Mapping[str, float]], trust: float = 0.03
 ) -> tuple[float, dict[str, float]]:
-    """The rest, and each op's factor, that explain the times of networks; none is below 0.
+    """The rest, and what each op costs more for a million numbers that it reads.
 
-    Least squares; a factor moves away from 1 only where networks say so: ``trust`` is what a
-    doubled price costs beside an error of as many milliseconds.
+    ``beside`` are the milliseconds of networks that small graphs do not explain, ``read`` their
+    :func:`volumes`.  Least squares, in which ``trust`` holds what an op costs more near 0, so that
+    networks that hardly have it say nothing of it.
     """
-    ops = sorted({op for share in shares for op in share})
-    table = np.array([[1.0, *(share.get(op, 0.0) for op in ops)] for share in shares])
-    pull = trust * np.diag(table.mean(axis=0))[1:]
+    ops = sorted({op for volumes in read for op in volumes})
+    table = np.array([[1.0, *(volumes.get(op, 0.0) for op in ops)] for volumes in read])
+    usual = float(np.mean([sum(volumes.values()) for volumes in read]))
+    pull = np.hstack([np.zeros((len(ops), 1)), trust * usual * np.eye(len(ops))])
     found, *_ = np.linalg.lstsq(
-        np.vstack([table, pull]), np.concatenate([ms, pull.sum(axis=1)]), rcond=None
+        np.vstack([table, pull]), np.concatenate([beside, np.zeros(len(ops))]), rcond=None
     )
-    rest, *factors = (max(float(x), 0.0) for x in found)
-    return rest, dict(zip(ops, factors, strict=True))
+    rest, *more = map(float, found)
+    return max(rest, 0.0), dict(zip(ops, more, strict=True))
 
 
-def timed(calls: Mapping[Name, Call], rounds: int) -> dict[Name, float]:
+def timed(calls: Mapping[Name, Call], conditions: Conditions) -> dict[Name, float]:
     """Milliseconds of processor time of each call, all threads together.
 
     Each round makes every call twice, in another order, and counts the second: a neighbour's
@@ -160,14 +166,26 @@ def timed(calls: Mapping[Name, Call], rounds: int) -> dict[Name, float]:
     rng = np.random.default_rng(0)
     names = list(calls)
     found: dict[Name, list[float]] = {name: [] for name in names}
-    for _ in range(rounds):
-        for i in rng.permutation(len(names)):
-            call = calls[names[i]]
-            call()
-            start = time.process_time_ns()
-            call()
-            found[names[i]].append((time.process_time_ns() - start) / 1e6)
+    with torch_threads(conditions.threads):
+        for _ in range(conditions.rounds):
+            for i in rng.permutation(len(names)):
+                call = calls[names[i]]
+                call()
+                start = time.process_time_ns()
+                call()
+                found[names[i]].append((time.process_time_ns() - start) / 1e6)
     return {name: float(np.percentile(values, QUANTILE)) for name, values in found.items()}
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Torch on so many threads in this block: they belong to the process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def op_calls(keys: Sequence[OpKey], conditions: Conditions) -> dict[OpKey, Call]:
