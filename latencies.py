@@ -71,8 +71,6 @@ def places(ms: Sequence[float]) -> list[int]:
 
 def shipped_space(recipe: Recipe) -> tuple[SearchSpace, Genotype]:
     """The space that a recipe searches, and its complete genotype at the sizes that ship."""
-    if recipe.system not in SPACES:
-        raise ValueError(f"system {recipe.system!r} searches no space, so no op is measured")
     settings = recipe.search
     space = SPACES[recipe.system](settings.layers, settings.nodes, settings.sizes)
     return space, shipped(space.complete(), recipe)
@@ -90,6 +88,8 @@ def conditions(
     for name, asked, known in (("device", device, "cpu"), ("precision", precision, "fp32")):
         if asked != known:
             raise ValueError(f"--{name} {asked} cannot be measured here, only {known}")
+    if recipe.system not in SPACES:
+        raise ValueError(f"system {recipe.system!r} searches no space, so no op is measured")
     if reason := missing(runtime):
         raise ValueError(reason)
     classes = len(open_segmentation(recipe.data).classes)

@@ -99,18 +99,9 @@ def measured(
     """
     if reason := missing(conditions.runtime):
         raise ValueError(reason)
-    graphs = sorted({*keys, *map(frame, keys)})
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        calls: dict[OpKey | int, Call] = dict(op_calls(graphs, conditions).items())
-        calls |= dict(enumerate(network_calls(networks, conditions)))
-    ms = timed(calls, conditions)
-    alone = {key: max(ms[key] - ms[frame(key)], 0.0) / COPIES for key in keys}
-    beside = [
-        ms[i] - sum(alone[x.key(x.slot.edge.op)] for x in stands(genotype, conditions.size))
-        for i, genotype in enumerate(networks)
-    ]
-    rest, more = fitted(beside, [volumes(genotype, conditions.size) for genotype in networks])
+        ms, rest = prices(keys, networks, conditions)
     return LatencyTable(
         cpu_model(),
         conditions.runtime,
@@ -118,9 +109,27 @@ def measured(
         conditions.precision,
         conditions.threads,
         conditions.size,
-        {k: max(x + more.get(k.op, 0.0) * volume(k), 0.0) for k, x in alone.items()},
+        ms,
         rest,
     )
+
+
+def prices(
+    keys: Sequence[OpKey], networks: Sequence[Genotype], conditions: Conditions
+) -> tuple[dict[OpKey, float], float]:
+    """Milliseconds of every op, and of the rest of a network."""
+    calls: dict[OpKey | int, Call] = {}
+    for key, call in op_calls(sorted({*keys, *map(frame, keys)}), conditions).items():
+        calls[key] = call
+    calls.update(enumerate(network_calls(networks, conditions)))
+    ms = timed(calls, conditions)
+    alone = {key: max(ms[key] - ms[frame(key)], 0.0) / COPIES for key in keys}
+    beside = [
+        ms[i] - sum(alone[x.key(x.slot.edge.op)] for x in stands(genotype, conditions.size))
+        for i, genotype in enumerate(networks)
+    ]
+    rest, more = fitted(beside, [volumes(genotype, conditions.size) for genotype in networks])
+    return {k: max(x + more.get(k.op, 0.0) * volume(k), 0.0) for k, x in alone.items()}, rest
 
 
 def volumes(genotype: Genotype, size: tuple[int, int]) -> dict[str, float]:
@@ -188,7 +197,7 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def op_calls(keys: Sequence[OpKey], conditions: Conditions) -> dict[OpKey, Call]:
+def op_calls(keys: Sequence[OpKey], conditions: Conditions) -> Mapping[OpKey, Call]:
     """A call of the small graph of each key."""
     side = Side(keys).eval()
     maps = tuple(torch.randn(1, k.channels, k.height, k.width) for k in keys)

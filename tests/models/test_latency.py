@@ -53,7 +53,7 @@ def test_another_size_and_an_op_that_was_not_measured_are_refused() -> None:
 
 def test_equal_tables_have_equal_json_whatever_their_order(tmp_path: Path) -> None:
     made = table()
-    other = replace(made, ms=dict(reversed(made.ms.items())))
+    other = replace(made, ms=dict(reversed(list(made.ms.items()))))
     assert made.to_json() == other.to_json()
     made.save(tmp_path / "latency.json")
     assert LatencyTable.load(tmp_path / "latency.json") == made
