@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -38,8 +38,13 @@ from models.places import OpKey, stands
 
 COPIES = 4
 """Branches of a small graph: with the op in each, its time stands out from that of the frame."""
-QUANTILE = 25
-"""The per cent of all calls that a time is above: those that a neighbour disturbed are slower."""
+REFERENCE = OpKey("conv_3x3", 32, 1, 48, 64)
+"""What every call is compared with: two milliseconds of one thread, where this was written."""
+QUIET = 5
+"""The per cent of the reference's calls that are taken for those of a quiet machine."""
+
+FRAME = "frame"
+"""The name of no op."""
 
 Call = Callable[[], object]
 Name = TypeVar("Name", bound=Hashable)
@@ -64,7 +69,7 @@ class Branches(nn.Module):
         super().__init__()
         c = key.channels
         self.before = nn.ModuleList(ActConvNorm(c, c) for _ in range(COPIES))
-        self.ops = nn.ModuleList(make_op(key.op, c, key.stride) for _ in range(COPIES))
+        self.ops = nn.ModuleList(standing(key) for _ in range(COPIES))
         self.after = ActConvNorm(c, c)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -86,8 +91,15 @@ class Side(nn.Module):
 
 
 def frame(key: OpKey) -> OpKey:
-    """The op that computes nothing, where ``key`` reads: what is left of the graph without it."""
-    return OpKey("skip_connect", key.channels, 1, key.height, key.width)
+    """What stands for no op in the place of ``key``: its graph is what is not the op."""
+    return replace(key, op=FRAME)
+
+
+def standing(key: OpKey) -> nn.Module:
+    """An op, or what takes its place and computes nothing: every pixel, or each fourth."""
+    if key.op == FRAME:
+        return nn.Identity() if key.stride == 1 else nn.MaxPool2d(1, key.stride)
+    return make_op(key.op, key.channels, key.stride)
 
 
 def measured(
@@ -167,23 +179,34 @@ def fitted(
 
 
 def timed(calls: Mapping[Name, Call], conditions: Conditions) -> dict[Name, float]:
-    """Milliseconds of processor time of each call, all threads together.
+    """Milliseconds of processor time of each call, all threads together, on a quiet machine.
 
-    Each round makes every call twice, in another order, and counts the second: a neighbour's
-    noisy minute falls on all of them, and what it emptied from the caches is there again.
+    A neighbour on the other half of a core makes everything slower for a while.  So each call is
+    compared with the :data:`REFERENCE` just before and after it; every round makes every call once
+    in another order, and the median of its ratios counts.  The reference itself is called so often
+    that its fast calls are those of a quiet machine.
     """
     rng = np.random.default_rng(0)
     names = list(calls)
-    found: dict[Name, list[float]] = {name: [] for name in names}
+    ratios: dict[Name, list[float]] = {name: [] for name in names}
+    reference = op_calls([REFERENCE], conditions)[REFERENCE]
     with torch_threads(conditions.threads):
+        references = [clocked(reference)]
         for _ in range(conditions.rounds):
             for i in rng.permutation(len(names)):
-                call = calls[names[i]]
-                call()
-                start = time.process_time_ns()
-                call()
-                found[names[i]].append((time.process_time_ns() - start) / 1e6)
-    return {name: float(np.percentile(values, QUANTILE)) for name, values in found.items()}
+                spent = clocked(calls[names[i]])
+                references.append(clocked(reference))
+                ratios[names[i]].append(2 * spent / sum(references[-2:]))
+    quiet = float(np.percentile(references, QUIET))
+    return {name: quiet * float(np.median(found)) for name, found in ratios.items()}
+
+
+def clocked(call: Call) -> float:
+    """Milliseconds of processor time of the second of two calls: the first fills the caches."""
+    call()
+    start = time.process_time_ns()
+    call()
+    return (time.process_time_ns() - start) / 1e6
 
 
 @contextmanager
