@@ -71,8 +71,6 @@ def places(ms: Sequence[float]) -> list[int]:
 
 def shipped_space(recipe: Recipe) -> tuple[SearchSpace, Genotype]:
     """The space that a recipe searches, and its complete genotype at the sizes that ship."""
-    if recipe.system not in SPACES:
-        raise ValueError(f"system {recipe.system!r} searches no space, so no op is measured")
     settings = recipe.search
     space = SPACES[recipe.system](settings.layers, settings.nodes, settings.sizes)
     return space, shipped(space.complete(), recipe)
@@ -90,6 +88,8 @@ def conditions(
     for name, asked, known in (("device", device, "cpu"), ("precision", precision, "fp32")):
         if asked != known:
             raise ValueError(f"--{name} {asked} cannot be measured here, only {known}")
+    if recipe.system not in SPACES:
+        raise ValueError(f"system {recipe.system!r} searches no space, so no op is measured")
     if reason := missing(runtime):
         raise ValueError(reason)
     classes = len(open_segmentation(recipe.data).classes)
@@ -143,7 +143,7 @@ def checked(recipe: Recipe, how: Conditions, table: LatencyTable) -> Check:
     space, _ = shipped_space(recipe)
     rng = random.Random(1)
     drawn = [shipped(space.sample(rng), recipe) for _ in range(NETWORKS)]
-    found = timed(dict(enumerate(network_calls(drawn, how))), how.rounds)
+    found = timed(dict(enumerate(network_calls(drawn, how))), how)
     predicted = tuple(table.predict(genotype, how.size) for genotype in drawn)
     return Check(predicted, tuple(found[i] for i in range(NETWORKS)))
 

@@ -94,7 +94,7 @@ class Build:
         if section == "search" and self.recipe.search.genotype:
             genotype = architecture.given(self.recipe.search.genotype)
             document["search"] = {"genotype": genotype.fingerprint}
-        if section == "search" and (cost := document["search"]["cost"]):
+        if section == "search" and (cost := document["search"].get("cost")):
             cost["table"] = table_digest(self.recipe)
             cost["of"] = {"size": document["export"]["size"], "sizes": document["train"]["sizes"]}
         return {"system": self.recipe.system, **common, section: document[section]}

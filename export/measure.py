@@ -10,8 +10,9 @@ how much every op is dearer among others than in the small graph, and what the r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -37,8 +38,13 @@ from models.places import OpKey, stands
 
 COPIES = 4
 """Branches of a small graph: with the op in each, its time stands out from that of the frame."""
-QUANTILE = 25
-"""The per cent of all calls that a time is above: those that a neighbour disturbed are slower."""
+REFERENCE = OpKey("conv_3x3", 32, 1, 48, 64)
+"""What every call is compared with: two milliseconds of one thread, where this was written."""
+QUIET = 5
+"""The per cent of the reference's calls that are taken for those of a quiet machine."""
+
+FRAME = "frame"
+"""The name of no op."""
 
 Call = Callable[[], object]
 Name = TypeVar("Name", bound=Hashable)
@@ -63,7 +69,7 @@ class Branches(nn.Module):
         super().__init__()
         c = key.channels
         self.before = nn.ModuleList(ActConvNorm(c, c) for _ in range(COPIES))
-        self.ops = nn.ModuleList(make_op(key.op, c, key.stride) for _ in range(COPIES))
+        self.ops = nn.ModuleList(standing(key) for _ in range(COPIES))
         self.after = ActConvNorm(c, c)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,8 +91,15 @@ class Side(nn.Module):
 
 
 def frame(key: OpKey) -> OpKey:
-    """The op that computes nothing, where ``key`` reads: what is left of the graph without it."""
-    return OpKey("skip_connect", key.channels, 1, key.height, key.width)
+    """What stands for no op in the place of ``key``: its graph is what is not the op."""
+    return replace(key, op=FRAME)
+
+
+def standing(key: OpKey) -> nn.Module:
+    """An op, or what takes its place and computes nothing: every pixel, or each fourth."""
+    if key.op == FRAME:
+        return nn.Identity() if key.stride == 1 else nn.MaxPool2d(1, key.stride)
+    return make_op(key.op, key.channels, key.stride)
 
 
 def measured(
@@ -98,17 +111,9 @@ def measured(
     """
     if reason := missing(conditions.runtime):
         raise ValueError(reason)
-    graphs = sorted({*keys, *map(frame, keys)})
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        calls: dict[OpKey | int, Call] = dict(op_calls(graphs, conditions).items())
-        calls |= dict(enumerate(network_calls(networks, conditions)))
-    ms = timed(calls, conditions.rounds)
-    alone = {key: max(ms[key] - ms[frame(key)], 0.0) / COPIES for key in keys}
-    rest, factors = fitted(
-        [shares(genotype, alone, conditions.size) for genotype in networks],
-        [ms[i] for i in range(len(networks))],
-    )
+        ms, rest = prices(keys, networks, conditions)
     return LatencyTable(
         cpu_model(),
         conditions.runtime,
@@ -116,61 +121,106 @@ def measured(
         conditions.precision,
         conditions.threads,
         conditions.size,
-        {key: value * factors.get(key.op, 1.0) for key, value in alone.items()},
+        ms,
         rest,
     )
 
 
-def shares(
-    genotype: Genotype, alone: Mapping[OpKey, float], size: tuple[int, int]
-) -> dict[str, float]:
-    """Milliseconds of each op's places in a network, as they are in small graphs."""
+def prices(
+    keys: Sequence[OpKey], networks: Sequence[Genotype], conditions: Conditions
+) -> tuple[dict[OpKey, float], float]:
+    """Milliseconds of every op, and of the rest of a network."""
+    calls: dict[OpKey | int, Call] = {}
+    for key, call in op_calls(sorted({*keys, *map(frame, keys)}), conditions).items():
+        calls[key] = call
+    calls.update(enumerate(network_calls(networks, conditions)))
+    ms = timed(calls, conditions)
+    alone = {key: max(ms[key] - ms[frame(key)], 0.0) / COPIES for key in keys}
+    beside = [
+        ms[i] - sum(alone[x.key(x.slot.edge.op)] for x in stands(genotype, conditions.size))
+        for i, genotype in enumerate(networks)
+    ]
+    rest, more = fitted(beside, [volumes(genotype, conditions.size) for genotype in networks])
+    return {k: max(x + more.get(k.op, 0.0) * volume(k), 0.0) for k, x in alone.items()}, rest
+
+
+def volumes(genotype: Genotype, size: tuple[int, int]) -> dict[str, float]:
+    """Millions of numbers that each op of a network reads, in all its places together."""
     found: dict[str, float] = {}
     for stand in stands(genotype, size):
         op = stand.slot.edge.op
-        if op != "none":
-            found[op] = found.get(op, 0.0) + alone[stand.key(op)]
+        found[op] = found.get(op, 0.0) + volume(stand.key(op))
     return found
 
 
+def volume(key: OpKey) -> float:
+    """Millions of numbers that an op reads."""
+    return key.channels * key.height * key.width / 1e6
+
+
 def fitted(
-    shares: Sequence[Mapping[str, float]], ms: Sequence[float], trust: float = 0.05
+    beside: Sequence[float], read: Sequence[Mapping[str, float]], trust: float = 0.03
 ) -> tuple[float, dict[str, float]]:
-    """The rest, and each op's factor, that explain the times of networks; none is below 0.
+    """The rest, and what each op costs more for a million numbers that it reads.
 
-    Least squares; a factor moves away from 1 only where networks say so: ``trust`` is what a
-    doubled price costs beside an error of as many milliseconds.
+    ``beside`` are the milliseconds of networks that small graphs do not explain, ``read`` their
+    :func:`volumes`.  Least squares, in which ``trust`` holds what an op costs more near 0, so that
+    networks that hardly have it say nothing of it.
     """
-    ops = sorted({op for share in shares for op in share})
-    table = np.array([[1.0, *(share.get(op, 0.0) for op in ops)] for share in shares])
-    pull = trust * np.diag(table.mean(axis=0))[1:]
+    ops = sorted({op for volumes in read for op in volumes})
+    table = np.array([[1.0, *(volumes.get(op, 0.0) for op in ops)] for volumes in read])
+    usual = float(np.mean([sum(volumes.values()) for volumes in read]))
+    pull = np.hstack([np.zeros((len(ops), 1)), trust * usual * np.eye(len(ops))])
     found, *_ = np.linalg.lstsq(
-        np.vstack([table, pull]), np.concatenate([ms, pull.sum(axis=1)]), rcond=None
+        np.vstack([table, pull]), np.concatenate([beside, np.zeros(len(ops))]), rcond=None
     )
-    rest, *factors = (max(float(x), 0.0) for x in found)
-    return rest, dict(zip(ops, factors, strict=True))
+    rest, *more = map(float, found)
+    return max(rest, 0.0), dict(zip(ops, more, strict=True))
 
 
-def timed(calls: Mapping[Name, Call], rounds: int) -> dict[Name, float]:
-    """Milliseconds of processor time of each call, all threads together.
+def timed(calls: Mapping[Name, Call], conditions: Conditions) -> dict[Name, float]:
+    """Milliseconds of processor time of each call, all threads together, on a quiet machine.
 
-    Each round makes every call twice, in another order, and counts the second: a neighbour's
-    noisy minute falls on all of them, and what it emptied from the caches is there again.
+    A neighbour on the other half of a core makes everything slower for a while.  So each call is
+    compared with the :data:`REFERENCE` just before and after it; every round makes every call once
+    in another order, and the median of its ratios counts.  The reference itself is called so often
+    that its fast calls are those of a quiet machine.
     """
     rng = np.random.default_rng(0)
     names = list(calls)
-    found: dict[Name, list[float]] = {name: [] for name in names}
-    for _ in range(rounds):
-        for i in rng.permutation(len(names)):
-            call = calls[names[i]]
-            call()
-            start = time.process_time_ns()
-            call()
-            found[names[i]].append((time.process_time_ns() - start) / 1e6)
-    return {name: float(np.percentile(values, QUANTILE)) for name, values in found.items()}
+    ratios: dict[Name, list[float]] = {name: [] for name in names}
+    reference = op_calls([REFERENCE], conditions)[REFERENCE]
+    with torch_threads(conditions.threads):
+        references = [clocked(reference)]
+        for _ in range(conditions.rounds):
+            for i in rng.permutation(len(names)):
+                spent = clocked(calls[names[i]])
+                references.append(clocked(reference))
+                ratios[names[i]].append(2 * spent / sum(references[-2:]))
+    quiet = float(np.percentile(references, QUIET))
+    return {name: quiet * float(np.median(found)) for name, found in ratios.items()}
 
 
-def op_calls(keys: Sequence[OpKey], conditions: Conditions) -> dict[OpKey, Call]:
+def clocked(call: Call) -> float:
+    """Milliseconds of processor time of the second of two calls: the first fills the caches."""
+    call()
+    start = time.process_time_ns()
+    call()
+    return (time.process_time_ns() - start) / 1e6
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Torch on so many threads in this block: they belong to the process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def op_calls(keys: Sequence[OpKey], conditions: Conditions) -> Mapping[OpKey, Call]:
     """A call of the small graph of each key."""
     side = Side(keys).eval()
     maps = tuple(torch.randn(1, k.channels, k.height, k.width) for k in keys)
