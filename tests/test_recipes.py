@@ -9,19 +9,24 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+import architecture
+from models.anatomy import dissect
 from models.genotype import Genotype
 from models.network import build
 from recipe import Data, Recipe
 from searcher.data.augment import Resized
 from searcher.data.batches import Batches
 from searcher.data.catalogue import open_data
-from searcher.spaces import read_by
+from searcher.spaces import SearchSpace, read_by
+from searcher.spaces.darts import Darts
 from searcher.strategies.bilevel import Bilevel
-from searcher.systems import SYSTEMS
+from searcher.systems import SPACES, SYSTEMS
 from searcher.task import Task
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+PAPERS = sorted((ROOT / "recipes" / "paper").glob("*.yaml"))
+CLASSES = {"cityscapes": 19, "voc": 21, "ade20k": 150, "class_folders": 10}
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
@@ -52,3 +57,35 @@ def found_by(recipe: Recipe) -> Genotype:
     strategy = SYSTEMS[recipe.system](task, recipe.search)
     assert isinstance(strategy, Bilevel)
     return strategy.supernet.space.sample(random.Random(0))
+
+
+@pytest.mark.parametrize("path", PAPERS, ids=lambda p: p.stem)
+def test_a_paper_s_recipe_says_what_it_aims_at_and_that_nobody_ran_it(path: Path) -> None:
+    header = [line for line in path.read_text("utf-8").splitlines()[:8] if line.startswith("#")]
+    text = " ".join(header)
+    assert "%" in header[0] + header[1]
+    assert "Not run here" in text
+    assert f" recipes/paper/{path.name}" in text
+
+
+@pytest.mark.parametrize("path", PAPERS, ids=lambda p: p.stem)
+def test_a_paper_s_networks_can_be_counted(path: Path) -> None:
+    """By shapes alone, for the classes of its data set."""
+    recipe = Recipe.load(path)
+    assert recipe.out == Path("runs") / path.stem
+    if recipe.search.genotype is not None:
+        genotype = architecture.given(recipe.search.genotype)
+    else:
+        genotype = space_of(recipe).sample(random.Random(0))
+    sizes = read_by(genotype.family, recipe.train.sizes)
+    classes = CLASSES[recipe.data.name]
+    found = dissect(genotype.resized(**sizes), classes, recipe.data.size)
+    assert found.parameters.encoder > 10**6
+    assert found.macs > 10**8
+
+
+def space_of(recipe: Recipe) -> SearchSpace:
+    search = recipe.search
+    if recipe.data.name == "class_folders":
+        return Darts(search.layers, search.nodes, search.sizes, "classifier_stack")
+    return SPACES[recipe.system](search.layers, search.nodes, search.sizes)
