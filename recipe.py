@@ -288,6 +288,10 @@ class Compute(Strict):
     """Minutes between two states saved within an epoch; each epoch ends with one as well."""
 
 
+COSTED, UNROLLED = ("cas", "gas"), ("darts", "auto_deeplab", "cas")
+"""The systems that mind a cost, and those that know gradients of second order."""
+
+
 class Recipe(Strict):
     """One YAML file, one result."""
 
@@ -308,6 +312,19 @@ class Recipe(Strict):
     def has_genotype(self) -> Self:
         if self.system == "given" and self.search.genotype is None:
             raise ValueError("search.genotype is needed: what system 'given' takes")
+        return self
+
+    @model_validator(mode="after")
+    def asks_what_its_system_does(self) -> Self:
+        wanted: dict[str, tuple[bool, tuple[str, ...]]]
+        wanted = {"search.cost": (self.search.cost is not None, COSTED)}
+        wanted["search.order: 2"] = (self.search.order == 2, UNROLLED)
+        for key, (asked, systems) in wanted.items():
+            if asked and self.system not in (*systems, "given"):
+                raise ValueError(
+                    f"{key} means nothing to system {self.system!r}: leave it out, or choose from "
+                    f"{', '.join(systems)}"
+                )
         return self
 
     @classmethod

@@ -269,3 +269,19 @@ def test_differences_are_named_by_dotted_keys() -> None:
     before = {"a": {"b": 1, "c": 2}, "gone": 3}
     now = {"a": {"b": 4, "c": 2}, "new": 5}
     assert differences(before, now) == ["a.b: 1 -> 4", "gone: 3 -> None", "new: None -> 5"]
+
+
+@pytest.mark.parametrize(
+    ("system", "search", "message"),
+    [
+        ("darts", {"cost": {}}, "search.cost means nothing to system 'darts': .* cas, gas"),
+        ("gas", {"order": 2}, "search.order: 2 means nothing to system 'gas'"),
+    ],
+)
+def test_what_a_system_would_not_hear_is_refused(
+    system: str, search: dict[str, object], message: str
+) -> None:
+    document = {"system": system, "out": "runs/x"}
+    with pytest.raises(ValueError, match=message):
+        Recipe.model_validate({**document, "search": search})
+    assert Recipe.model_validate({**document, "system": "cas", "search": search})
