@@ -316,10 +316,9 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def asks_what_its_system_does(self) -> Self:
-        wanted: dict[str, tuple[bool, tuple[str, ...]]]
-        wanted = {"search.cost": (self.search.cost is not None, COSTED)}
-        wanted["search.order: 2"] = (self.search.order == 2, UNROLLED)
-        for key, (asked, systems) in wanted.items():
+        cost, order = self.search.cost is not None, self.search.order == 2
+        wanted = [("search.cost", cost, COSTED), ("search.order: 2", order, UNROLLED)]
+        for key, asked, systems in wanted:
             if asked and self.system not in (*systems, "given"):
                 raise ValueError(
                     f"{key} means nothing to system {self.system!r}: leave it out, or choose from "
@@ -349,19 +348,3 @@ class Recipe(Strict):
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.document(), sort_keys=False)
-
-
-def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in document.items():
-        inner = flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else None
-        flat.update({f"{prefix}{key}": value} if inner is None else inner)
-    return flat
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What changed between two documents, such as ``train.epochs: 10 -> 20``."""
-    old, new = flatten(before), flatten(now)
-    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    return [f"{key}: {old.get(key)} -> {new.get(key)}" for key in changed]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from documents import differences
 from files import sha256, write_text
 from pace import leads
-from recipe import differences
 
 LOCK = ".lock"
 STAGE = "stage.json"

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from documents import differences
 from files import pour, replacing, room_for, sweep, sync, write_bytes, write_text
 from pace import Pace, leads, unheard
-from recipe import differences
 from searcher.cost import COST, Meter
 from searcher.ranks import meet
 

@@ -35,10 +35,10 @@ class FusedCell(nn.Module):
         super().__init__()
         self.inner = graph.inner
         by_source = sorted(slots, key=lambda slot: slot.edge.src)
-        self.sources = nn.ModuleList(
-            Outgoing(list(group), ops, mixing)
-            for _, group in groupby(by_source, key=lambda slot: slot.edge.src)
-        )
+        groups = groupby(by_source, key=lambda slot: slot.edge.src)
+        leaving = {source: list(group) for source, group in groups}
+        self.leaving = [(n, [slot.edge.dst for slot in group]) for n, group in leaving.items()]
+        self.sources = nn.ModuleList(Outgoing(group, ops, mixing) for group in leaving.values())
 
     def forward(self, before: Tensor, last: Tensor, ways: int = 1) -> Tensor:
         """Two [B, C, H, W] -> [B, inner nodes * C, H/stride, W/stride].
@@ -47,10 +47,9 @@ class FusedCell(nn.Module):
         what leaves it is computed once.
         """
         nodes = {0: before, 1: last}
-        for outgoing in self.sources:
-            assert isinstance(outgoing, Outgoing)
-            for target, y in zip(outgoing.targets, outgoing(nodes[outgoing.source]), strict=True):
-                if outgoing.source == 0 and ways > 1:
+        for (source, targets), outgoing in zip(self.leaving, self.sources, strict=True):
+            for target, y in zip(targets, outgoing(nodes[source]), strict=True):
+                if source == 0 and ways > 1:
                     y = y.repeat(ways, 1, 1, 1)
                 nodes[target] = nodes[target] + y if target in nodes else y
         return torch.cat([nodes[i] for i in self.inner], dim=1)
@@ -61,7 +60,6 @@ class Outgoing(nn.Module):
 
     def __init__(self, slots: Sequence[Slot], ops: Sequence[str], mixing: Mixing) -> None:
         super().__init__()
-        self.source, self.targets = slots[0].edge.src, [slot.edge.dst for slot in slots]
         self.graph, self.rows, self.mixing = slots[0].graph, [s.index for s in slots], mixing
         alike, own = columns(ops, slots[0].stride)
         self.alike, self.own = list(alike.values()), list(own.values())

@@ -26,14 +26,8 @@ def separable(x: Tensor, depth: Tensor, point: Tensor, stride: int, dilation: in
     assert (stride, dilation) in ((1, 1), (2, 1), (1, 2), (2, 2))
     x, depth, point = autocast(x), autocast(depth), autocast(point)
     if (stride, dilation) == (2, 2):
-        return convolve(x[:, :, ::2, ::2], depth, point, 1, False)
-    return convolve(x, depth, point, stride, dilation == 2)
-
-
-def convolve(x: Tensor, depth: Tensor, point: Tensor, stride: int, grids: bool) -> Tensor:
-    """:class:`Separable`, typed."""
-    apply: Callable[..., Tensor] = Separable.apply
-    return apply(x, depth, point, stride, grids)
+        return apply(x[:, :, ::2, ::2], depth, point, 1, False)
+    return apply(x, depth, point, stride, dilation == 2)
 
 
 def autocast(x: Tensor) -> Tensor:
@@ -75,6 +69,9 @@ class Separable(torch.autograd.Function):
             of_x = depthwise_gradients(x, depth, inner, ctx.stride, (True, False))[0]
             of_x = from_grids(of_x, whole) if ctx.grids else of_x
         return of_x, of_depth, of_point, None, None
+
+
+apply: Callable[..., Tensor] = Separable.apply
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int) -> Tensor:

@@ -37,7 +37,7 @@ class Supernet(nn.Module):
             }
         )
         self.mixing = Mixing({})
-        self.network = build(skeleton, num_classes, place=Choice)
+        self.network: nn.Module = build(skeleton, num_classes, place=Choice)
         self.fill(self.network)
 
     def fill(self, network: nn.Module) -> None:

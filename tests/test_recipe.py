@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from recipe import SIZES, DataName, Recipe, RuntimeName, SystemName, differences, flatten
+from documents import differences, flatten
+from recipe import SIZES, DataName, Recipe, RuntimeName, SystemName
 
 SECTIONS = {
     name: field.annotation

@@ -81,20 +81,21 @@ def test_a_step_of_one_moves_nothing_of_the_other(
     assert moved(weights, made.weights())
 
 
-def test_the_second_order_is_another_gradient(tiny_task: MakeTask) -> None:
-    """What reaches the logits differs from the first order's, by little while the rate is small."""
+@pytest.mark.parametrize(("rate", "near"), [(1e-8, True), (0.025, False)])
+def test_the_second_order_is_the_first_where_the_step_ahead_is_none(
+    rate: float, near: bool, tiny_task: MakeTask
+) -> None:
     found = []
     for order in (1, 2):
         made = strategy("darts", tiny_task(), order=order)
+        made.weight_optimizer.param_groups[0]["lr"] = rate
         first, second = list(made.task.ready(made.task.train, 0))
-        made.weight_optimizer.param_groups[0]["lr"] = 1e-4
-        made.update(made.weight_optimizer, second)
         made.update_architecture(first, second)
         grad = made.supernet.logits["reduce"].grad
         assert grad is not None
         found.append(grad.clone())
     difference = (found[1] - found[0]).norm() / found[0].norm()
-    assert 1e-4 < difference < 1
+    assert (difference < 1e-2) == near
 
 
 @pytest.mark.parametrize("system", BILEVEL)
