@@ -59,7 +59,7 @@ class Conditions:
     threads: int
     size: tuple[int, int]
     classes: int
-    rounds: int = 30
+    rounds: int = 40
 
 
 class Branches(nn.Module):
