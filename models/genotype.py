@@ -77,10 +77,7 @@ class Genotype:
     @classmethod
     def from_document(cls, raw: Any) -> Genotype:
         """From parsed JSON; ``ValueError`` says which key is wrong."""
-        expect(isinstance(raw, dict), "genotype", "an object")
-        for key in sorted({*KEYS, *raw}):
-            expect(key in raw, f"key {key!r}", "there")
-            expect(key in KEYS, f"key {key!r}", f"one of {', '.join(KEYS)}")
+        expect_keys(raw, "genotype", KEYS)
         expect(type(raw["schema"]) is int and raw["schema"] == SCHEMA, "schema", str(SCHEMA))
         expect(isinstance(raw["family"], str), "family", "a name")
         expect(isinstance(raw["graphs"], dict), "graphs", "an object")
@@ -105,6 +102,14 @@ class Genotype:
 def expect(holds: bool, where: str, what: str) -> None:
     if not holds:
         raise ValueError(f"{where} must be {what}")
+
+
+def expect_keys(raw: Any, what: str, keys: tuple[str, ...]) -> None:
+    """``raw`` is an object with these keys and no others."""
+    expect(isinstance(raw, dict), what, "an object")
+    for key in sorted({*keys, *raw}):
+        expect(key in raw, f"key {key!r}", "there")
+        expect(key in keys, f"key {key!r}", f"one of {', '.join(keys)}")
 
 
 def parse_edges(graph: str, raw: Any) -> tuple[Edge, ...]:

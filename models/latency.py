@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from files import write_text
-from models.genotype import Genotype, expect
+from models.genotype import Genotype, expect, expect_keys
 from models.places import OpKey, stands
 
 SCHEMA = 1
@@ -82,10 +82,7 @@ class LatencyTable:
             raw = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"not JSON: {error}") from None
-        expect(isinstance(raw, dict), "latency table", "an object")
-        for key in sorted({*KEYS, *raw}):
-            expect(key in raw, f"key {key!r}", "there")
-            expect(key in KEYS, f"key {key!r}", f"one of {', '.join(KEYS)}")
+        expect_keys(raw, "latency table", KEYS)
         expect(type(raw["schema"]) is int and raw["schema"] == SCHEMA, "schema", str(SCHEMA))
         for name in FACTS:
             expect(isinstance(raw[name], str), name, "a text")

@@ -73,6 +73,11 @@ class Target:
     rest: float = 0.0
     """What the network costs beside the ops that are chosen."""
 
+    def report(self, expected: float, decoded: float) -> dict[str, float]:
+        """What a mixture and what is decoded of it cost, with the rest, by the metric's name."""
+        found = {"expected": expected, "decoded": decoded}
+        return {f"{self.metric}_{name}": self.rest + cost for name, cost in found.items()}
+
     def costs(self, space: SearchSpace) -> Costs:
         """What every op of ``space`` costs there."""
         return costs_of(space, self.size, self.price, self.sizes)

@@ -64,13 +64,12 @@ class Penalty:
         chances = {
             n: x * self.kept[n][:, None].to(x.device) for n, x in self.among(weights).items()
         }
-        found = {
-            "expected": self.target.rest + self.costs.expected(chances).item(),
-            "decoded": self.target.rest + self.costs.decoded(genotype),
-            "share": self.share(weights).item(),
-            "cheapest": self.cheapest(genotype),
+        expected, decoded = self.costs.expected(chances).item(), self.costs.decoded(genotype)
+        return {
+            **self.target.report(expected, decoded),
+            f"{self.target.metric}_share": self.share(weights).item(),
+            f"{self.target.metric}_cheapest": self.cheapest(genotype),
         }
-        return {f"{self.target.metric}_{name}": value for name, value in found.items()}
 
     def cheapest(self, genotype: Genotype) -> float:
         """How many of the ops cost no more than any other on their edge, as a share."""

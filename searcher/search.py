@@ -89,6 +89,7 @@ def weights_line(step: int, trial: Trial) -> dict[str, Any]:
 
 def mind_collapse(trials: Sequence[Trial], pace: Pace) -> None:
     """Say so where cells have collapsed in the last trial that had not in the one before."""
-    before, last = ({}, *(settled(t.genotype, t.weights) for t in trials[-2:]))[-2:]
-    if set(last.get("collapsed", [])) - set(before.get("collapsed", [])):
+    last = settled(trials[-1].genotype, trials[-1].weights)
+    known = settled(trials[-2].genotype, trials[-2].weights) if len(trials) > 1 else {}
+    if set(last.get("collapsed", [])) - set(known.get("collapsed", [])):
         pace.note(warning({"step": len(trials), **last}))

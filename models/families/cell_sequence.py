@@ -12,10 +12,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from models.cell import Graph, Place
-from models.families.cell_stack import end_channels, reductions, scales, stages
+from models.families.cell_stack import end_channels, scales, second_reduction, stages, two_stems
 from models.genotype import Genotype
 from models.heads import Aspp, PyramidHead
-from models.layers import ConvNormAct
 
 MOST_CELLS = 32
 
@@ -34,7 +33,7 @@ class CellSequence(nn.Module):
         width, head = genotype.size("width"), genotype.size("head")
         count = max(len(genotype.graphs), 1)
         graphs = [Graph.of(genotype, name) for name in self.GRAPHS[:count]]
-        self.stem = nn.ModuleList([ConvNormAct(3, width, 3, 2), ConvNormAct(width, width, 3, 2)])
+        self.stem = two_stems(width)
         made = stages(graphs, width, place, (width, width))
         self.cells = nn.ModuleList(made)
         *finer, coarsest = end_channels(made)
@@ -44,10 +43,9 @@ class CellSequence(nn.Module):
     @property
     def middle(self) -> nn.Module:
         """Where an auxiliary head reads: the second reduction."""
-        return self.cells[reductions(len(self.cells))[-1]]
+        return second_reduction(self.cells)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
-        before = self.stem[0](x)
-        *finer, coarsest = scales(self.cells, before, self.stem[1](before))
+        *finer, coarsest = scales(self.stem, self.cells, x)
         return self.head([*finer, self.context(coarsest)])

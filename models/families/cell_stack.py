@@ -42,8 +42,7 @@ class CellStack(nn.Module):
     def __init__(self, genotype: Genotype, num_classes: int, place: Place) -> None:
         super().__init__()
         width = genotype.size("width")
-        self.reductions = reductions(genotype.size("layers"))
-        self.stem = nn.ModuleList([ConvNormAct(3, width, 3, 2), ConvNormAct(width, width, 3, 2)])
+        self.stem = two_stems(width)
         made = stages(layer_graphs(genotype), width, place, (width, width))
         self.cells = nn.ModuleList(made)
         self.head = PyramidHead(end_channels(made), genotype.size("head"), num_classes)
@@ -51,17 +50,26 @@ class CellStack(nn.Module):
     @property
     def middle(self) -> nn.Module:
         """Where an auxiliary head reads: the second reduction (DARTS)."""
-        return self.cells[self.reductions[-1]]
+        return second_reduction(self.cells)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
-        before = self.stem[0](x)
-        return self.head(scales(self.cells, before, self.stem[1](before)))
+        return self.head(scales(self.stem, self.cells, x))
+
+
+def two_stems(width: int) -> nn.ModuleList:
+    """[B, 3, H, W] -> [B, C, H/2, W/2] -> [B, C, H/4, W/4]: the two inputs of the first cell."""
+    return nn.ModuleList([ConvNormAct(3, width, 3, 2), ConvNormAct(width, width, 3, 2)])
 
 
 def reductions(layers: int) -> list[int]:
     """The layers that halve the size: those at a third and two thirds (DARTS)."""
     return sorted({layers // 3, 2 * layers // 3})
+
+
+def second_reduction(cells: nn.ModuleList) -> nn.Module:
+    """Where an auxiliary head reads (DARTS)."""
+    return cells[reductions(len(cells))[-1]]
 
 
 def ends(layers: int) -> list[int]:
@@ -110,7 +118,8 @@ def through(stages: Iterable[nn.Module], before: Tensor, last: Tensor) -> list[T
     return maps
 
 
-def scales(cells: nn.ModuleList, before: Tensor, last: Tensor) -> list[Tensor]:
-    """The stem's maps [B, C, 2h, 2w] and [B, C, h, w] -> the last map of every scale."""
-    maps = through(cells, before, last)
+def scales(stem: nn.ModuleList, cells: nn.ModuleList, x: Tensor) -> list[Tensor]:
+    """[B, 3, H, W] -> the last map of every scale, [B, C, h, w] each, finest first."""
+    before = stem[0](x)
+    maps = through(cells, before, stem[1](before))
     return [maps[layer] for layer in ends(len(cells))]

@@ -13,7 +13,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from models.cell import Place
-from models.families.cell_stack import layer_graphs, reductions, stages, through
+from models.families.cell_stack import layer_graphs, reductions, second_reduction, stages, through
 from models.genotype import Genotype
 from models.layers import ActConvNorm, ConvNormAct, conv
 
@@ -39,14 +39,14 @@ class ClassifierStack(nn.Module):
         self.stem = nn.ModuleList(cifar_stems(width) if small else imagenet_stems(width))
         c_stem = 3 * width if small else width
         cells = stages(layer_graphs(genotype), width, place, (c_stem, c_stem), halved=not small)
-        self.cells, self.reductions = nn.ModuleList(cells), reductions(len(cells))
-        self.c_middle = cells[self.reductions[-1]].cell.channels
+        self.cells = nn.ModuleList(cells)
+        self.c_middle = cells[reductions(len(cells))[-1]].cell.channels
         self.head = nn.Linear(cells[-1].cell.channels, num_classes)
 
     @property
     def middle(self) -> nn.Module:
         """Where the auxiliary head reads: layer 2 L // 3, the second reduction."""
-        return self.cells[self.reductions[-1]]
+        return second_reduction(self.cells)
 
     def auxiliary_head(self, num_classes: int) -> nn.Module:
         """A head for ``middle`` with fresh weights, for training alone."""

@@ -13,10 +13,17 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from models.cell import Cell, Graph, Place
-from models.families.cell_stack import end_channels, layer_graphs, reductions, scales, stages
+from models.families.cell_stack import (
+    end_channels,
+    layer_graphs,
+    scales,
+    second_reduction,
+    stages,
+    two_stems,
+)
 from models.genotype import Genotype
 from models.heads import PyramidHead
-from models.layers import ActConvNorm, ConvNormAct
+from models.layers import ActConvNorm
 
 
 class Context(nn.Module):
@@ -42,7 +49,7 @@ class MultiScale(nn.Module):
     def __init__(self, genotype: Genotype, num_classes: int, place: Place) -> None:
         super().__init__()
         width, head = genotype.size("width"), genotype.size("head")
-        self.stem = nn.ModuleList([ConvNormAct(3, width, 3, 2), ConvNormAct(width, width, 3, 2)])
+        self.stem = two_stems(width)
         made = stages(layer_graphs(genotype), width, place, (width, width))
         self.cells = nn.ModuleList(made)
         *finer, coarsest = end_channels(made)
@@ -52,12 +59,11 @@ class MultiScale(nn.Module):
     @property
     def middle(self) -> nn.Module:
         """Where an auxiliary head reads: the second reduction."""
-        return self.cells[reductions(len(self.cells))[-1]]
+        return second_reduction(self.cells)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3, H, W] -> logits [B, K, H/4, W/4]."""
-        before = self.stem[0](x)
-        *finer, coarsest = scales(self.cells, before, self.stem[1](before))
+        *finer, coarsest = scales(self.stem, self.cells, x)
         return self.head([*finer, self.context(coarsest)])
 
 

@@ -36,6 +36,12 @@ class SearchSpace(Protocol):
         """How many different genotypes ``sample`` can draw."""
 
 
+Graphs = Mapping[str, tuple[Edge, ...]]
+Candidates = Mapping[str, tuple[str, ...]]
+PAIRS: Mapping[str, int] = {}
+"""Two edges enter every node of every graph."""
+
+
 def read_by(family: str, sizes: Mapping[str, Size]) -> dict[str, Size]:
     """The sizes that a family reads: one recipe serves several systems."""
     return {name: size for name, size in sizes.items() if name in FAMILIES[family].SIZES}
@@ -80,3 +86,27 @@ def draw(
     """A random cell: :func:`strongest` of random weights."""
     generator = torch.Generator().manual_seed(rng.getrandbits(32))
     return strongest(edges, torch.rand(len(edges), len(ops), generator=generator), ops, keep)
+
+
+def draw_each(
+    skeleton: Graphs, ops: Candidates, rng: random.Random, keep: Mapping[str, int] = PAIRS
+) -> Graphs:
+    """A random cell for each graph; ``keep`` says where other than two edges enter a node."""
+    return {n: draw(skeleton[n], names, rng, keep.get(n, 2)) for n, names in ops.items()}
+
+
+def strongest_each(
+    skeleton: Graphs,
+    ops: Candidates,
+    weights: Mapping[str, Tensor],
+    keep: Mapping[str, int] = PAIRS,
+) -> Graphs:
+    """The :func:`strongest` cell of each graph."""
+    return {
+        n: strongest(skeleton[n], weights[n], names, keep.get(n, 2)) for n, names in ops.items()
+    }
+
+
+def ways_each(skeleton: Graphs, ops: Candidates, keep: Mapping[str, int] = PAIRS) -> int:
+    """How many architectures :func:`strongest_each` can give."""
+    return math.prod(ways(skeleton[n], names, keep.get(n, 2)) for n, names in ops.items())

@@ -12,14 +12,13 @@ decoder, which adds the image's average, so that no op of one bin is offered.
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Mapping
 
 from torch import Tensor
 
 from models.genotype import Edge, Genotype, Size
-from searcher.spaces import all_edges, draw, read_by, strongest, ways
+from searcher.spaces import all_edges, draw_each, read_by, strongest_each, ways_each
 from searcher.spaces.darts import OPS
 
 CONTEXT = "context"
@@ -57,17 +56,10 @@ class Cas:
         return self.genotype(self.edges)
 
     def sample(self, rng: random.Random) -> Genotype:
-        return self.genotype(
-            {n: draw(self.edges[n], ops, rng, self.keep[n]) for n, ops in self.ops.items()}
-        )
+        return self.genotype(draw_each(self.edges, self.ops, rng, self.keep))
 
     def discretize(self, weights: Mapping[str, Tensor]) -> Genotype:
-        return self.genotype(
-            {
-                n: strongest(self.edges[n], weights[n], ops, self.keep[n])
-                for n, ops in self.ops.items()
-            }
-        )
+        return self.genotype(strongest_each(self.edges, self.ops, weights, self.keep))
 
     def genotype(self, graphs: Mapping[str, tuple[Edge, ...]]) -> Genotype:
         return Genotype("multi_scale", graphs, self.sizes)
@@ -78,4 +70,4 @@ class Cas:
         Of two cells that compute the same in another order of their nodes both are counted.  The
         multi-scale cell of B branches has B! 9^B, by DPC's rule for its 81 ops (section 3.1).
         """
-        return math.prod(ways(self.edges[n], ops, self.keep[n]) for n, ops in self.ops.items())
+        return ways_each(self.edges, self.ops, self.keep)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from models.genotype import Edge, Genotype, Size
-from searcher.spaces import all_edges, draw, read_by, strongest, ways
+from searcher.spaces import all_edges, draw_each, read_by, strongest_each, ways_each
 
 OPS = (
     "none",
@@ -41,16 +41,14 @@ class Darts:
         return self.genotype(dict.fromkeys(self.ops, self.edges))
 
     def sample(self, rng: random.Random) -> Genotype:
-        return self.genotype({n: draw(self.edges, ops, rng) for n, ops in self.ops.items()})
+        return self.genotype(draw_each(self.complete().graphs, self.ops, rng))
 
     def discretize(self, weights: Mapping[str, Tensor]) -> Genotype:
-        return self.genotype(
-            {n: strongest(self.edges, weights[n], ops) for n, ops in self.ops.items()}
-        )
+        return self.genotype(strongest_each(self.complete().graphs, self.ops, weights))
 
     def count(self) -> int:
         """Pairs of a normal and a reduction cell: 1.08e18 for 4 nodes (see ``ways``)."""
-        return ways(self.edges, OPS) ** 2
+        return ways_each(self.complete().graphs, self.ops)
 
     def genotype(self, graphs: Mapping[str, tuple[Edge, ...]]) -> Genotype:
         return Genotype(self.family, graphs, self.sizes)

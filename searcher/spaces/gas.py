@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.families.cell_sequence import MOST_CELLS
 from models.genotype import Edge, Genotype, Size
-from searcher.spaces import all_edges, draw, read_by, strongest, ways
+from searcher.spaces import all_edges, draw_each, read_by, strongest_each, ways_each
 
 OPS = (
     "none",
@@ -30,9 +30,6 @@ OPS = (
     "dil_conv_3x3_r8",
 )
 """The columns of alpha in order; dilated convolutions are separable, of rates 2, 4 and 8."""
-
-KEEP = 2
-"""How many edges stay of those that enter a node."""
 
 
 class Gas:
@@ -48,12 +45,10 @@ class Gas:
         return self.genotype(dict.fromkeys(self.ops, self.edges))
 
     def sample(self, rng: random.Random) -> Genotype:
-        return self.genotype({n: draw(self.edges, ops, rng) for n, ops in self.ops.items()})
+        return self.genotype(draw_each(self.complete().graphs, self.ops, rng))
 
     def discretize(self, weights: Mapping[str, Tensor]) -> Genotype:
-        return self.genotype(
-            {n: strongest(self.edges, weights[n], ops, KEEP) for n, ops in self.ops.items()}
-        )
+        return self.genotype(strongest_each(self.complete().graphs, self.ops, weights))
 
     def genotype(self, graphs: Mapping[str, tuple[Edge, ...]]) -> Genotype:
         return Genotype("cell_sequence", graphs, self.sizes)
@@ -64,4 +59,4 @@ class Gas:
         Of the edges into a node two are kept, each with one of seven real ops: 49 choices for the
         first inner node, three times 49 for the second, so 7,203 cells, to the power of the layers.
         """
-        return ways(self.edges, OPS, KEEP) ** len(self.ops)
+        return ways_each(self.complete().graphs, self.ops)

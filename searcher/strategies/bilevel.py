@@ -18,6 +18,7 @@ from searcher.penalty import Penalty
 from searcher.ranks import share_gradients
 from searcher.schedules import Schedule, together
 from searcher.strategies import Trial
+from searcher.strategies.gradients import restore, state_of, weights_by_sgd
 from searcher.supernet import Supernet
 from searcher.task import Task, finite
 from searcher.unrolled import frozen, unrolled_gradient
@@ -52,9 +53,7 @@ class Bilevel:
             betas=(0.5, 0.999),
             weight_decay=search.arch_weight_decay,
         )
-        self.weight_optimizer = torch.optim.SGD(
-            self.weights(), search.lr, momentum=0.9, weight_decay=search.weight_decay
-        )
+        self.weight_optimizer = weights_by_sgd(supernet, search)
 
     def weights(self) -> list[nn.Parameter]:
         """What computes, as opposed to what chooses."""
@@ -148,18 +147,8 @@ class Bilevel:
         """The last: a supernet's score ranks its weights, not its architecture."""
         return trials[-1]
 
-    def parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        return {
-            "supernet": self.supernet,
-            "arch_optimizer": self.arch_optimizer,
-            "weight_optimizer": self.weight_optimizer,
-        }
-
     def state_dict(self) -> dict[str, Any]:
-        parts = {name: part.state_dict() for name, part in self.parts().items()}
-        return {"epoch": self.epoch, "batch": self.batch, **parts}
+        return state_of(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.epoch, self.batch = state["epoch"], state["batch"]
-        for name, part in self.parts().items():
-            part.load_state_dict(state[name])
+        restore(self, state)

@@ -16,6 +16,7 @@ from searcher.guided import GuidedGumbel, annealed
 from searcher.optimizers import search_rate
 from searcher.ranks import share_gradients
 from searcher.strategies import Trial
+from searcher.strategies.gradients import restore, state_of, weights_by_sgd
 from searcher.supernet import Supernet
 from searcher.task import Task, finite
 
@@ -39,9 +40,7 @@ class Joint:
             {"params": list(relax.parameters()), "weight_decay": 0.0},
         ]
         self.arch_optimizer = torch.optim.Adam(groups, search.arch_lr, betas=(0.5, 0.999))
-        self.weight_optimizer = torch.optim.SGD(
-            supernet.computing(), search.lr, momentum=0.9, weight_decay=search.weight_decay
-        )
+        self.weight_optimizer = weights_by_sgd(supernet, search)
 
     def step(self, between: Callable[[], None] = never) -> Trial:
         """One epoch over all images to train on, or what is left of it.
@@ -55,11 +54,11 @@ class Joint:
             self.batch += 1
             between()
         self.cool()
-        miou = self.task.score(self.supernet, between).miou
+        score = self.task.value(self.supernet, between)
         self.epoch, self.batch = self.epoch + 1, 0
         preferred = self.preferred()
         genotype = self.supernet.space.discretize(preferred)
-        return Trial(genotype, miou, self.costs_of(preferred), self.supernet.named(preferred))
+        return Trial(genotype, score, self.costs_of(preferred), self.supernet.named(preferred))
 
     def cool(self) -> None:
         """The temperature and the learning rate of this moment."""
@@ -97,26 +96,14 @@ class Joint:
         if self.target is None or self.costs is None:
             return {}
         decoded = self.costs.decoded(self.supernet.space.discretize(weights))
-        found = {"expected": self.costs.expected(weights).item(), "decoded": decoded}
-        return {f"{self.target.metric}_{n}": self.target.rest + x for n, x in found.items()}
+        return self.target.report(self.costs.expected(weights).item(), decoded)
 
     def choose(self, trials: Sequence[Trial]) -> Trial:
         """The last: a supernet's score ranks its weights, not its architecture."""
         return trials[-1]
 
-    def parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        return {
-            "supernet": self.supernet,
-            "arch_optimizer": self.arch_optimizer,
-            "weight_optimizer": self.weight_optimizer,
-        }
-
     def state_dict(self) -> dict[str, Any]:
-        """What the next batch depends on, but the random state, which a checkpoint keeps."""
-        parts = {name: part.state_dict() for name, part in self.parts().items()}
-        return {"epoch": self.epoch, "batch": self.batch, **parts}
+        return state_of(self)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.epoch, self.batch = state["epoch"], state["batch"]
-        for name, part in self.parts().items():
-            part.load_state_dict(state[name])
+        restore(self, state)

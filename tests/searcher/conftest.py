@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from recipe import Compute
 from searcher.data import Sample, Split
@@ -48,3 +51,25 @@ def tiny_task(stripes: Callable[[int], Split]) -> Callable[[], Task]:
         )
 
     return make
+
+
+def compare(one: Any, other: Any) -> None:
+    """Bit for bit, all the way down."""
+    if isinstance(one, Tensor):
+        assert torch.equal(one, other)
+    elif isinstance(one, dict):
+        assert list(one) == list(other)
+        for key in one:
+            compare(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            compare(a, b)
+    else:
+        assert one == other
+
+
+@pytest.fixture(scope="session")
+def assert_same() -> Callable[[Any, Any], None]:
+    """Compares two states: see :func:`compare`."""
+    return compare

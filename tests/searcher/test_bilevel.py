@@ -21,6 +21,7 @@ from searcher.systems import JOINT, SYSTEMS
 from searcher.task import Task
 
 MakeTask = Callable[[], Task]
+Same = Callable[[Any, Any], None]
 SIZES = {
     "darts": {"width": 2, "head": 4},
     "auto_deeplab": {"width": 2, "stem": 4, "head": 4},
@@ -130,7 +131,7 @@ def test_weights_and_architecture_are_disjoint_and_complete(
 
 @pytest.mark.parametrize("system", BILEVEL)
 def test_resumed_after_any_step_it_is_the_straight_run(
-    system: str, tiny_task: MakeTask, tmp_path: Path
+    system: str, tiny_task: MakeTask, assert_same: Same, tmp_path: Path
 ) -> None:
     straight = strategy(system, tiny_task())
     expected = [straight.step() for _ in range(3)]
@@ -151,7 +152,7 @@ ORDERS = [("darts", 1), ("darts", 2), ("auto_deeplab", 1), ("cas", 1)]
 
 @pytest.mark.parametrize(("system", "order"), ORDERS)
 def test_from_the_state_after_any_batch_it_goes_on_as_the_straight_run(
-    system: str, order: int, tiny_task: MakeTask
+    system: str, order: int, tiny_task: MakeTask, assert_same: Same
 ) -> None:
     """Two batches to learn from and two to validate on in each of three epochs."""
     straight = strategy(system, tiny_task(), order=order)
@@ -169,7 +170,9 @@ def test_from_the_state_after_any_batch_it_goes_on_as_the_straight_run(
 
 
 @pytest.mark.parametrize("drawn", range(6))
-def test_the_architecture_goes_on_where_its_half_was_left(drawn: int, tiny_task: MakeTask) -> None:
+def test_the_architecture_goes_on_where_its_half_was_left(
+    drawn: int, tiny_task: MakeTask, assert_same: Same
+) -> None:
     made = strategy("darts", tiny_task())
     straight, resumed = made.arch_batches(), made.arch_batches(drawn)
     for _ in range(drawn):
@@ -183,22 +186,6 @@ def run(system: str, task: Task, folder: Path, steps: int) -> Strategy:
     made = strategy(system, task)
     search(made, steps, folder, lambda step, scores: None, key={"system": system})
     return made
-
-
-def assert_same(one: Any, other: Any) -> None:
-    """Bit for bit, all the way down."""
-    if isinstance(one, Tensor):
-        assert torch.equal(one, other)
-    elif isinstance(one, dict):
-        assert list(one) == list(other)
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            assert_same(a, b)
-    else:
-        assert one == other
 
 
 def test_the_rate_falls_along_a_cosine_to_a_twenty_fifth(tiny_task: MakeTask) -> None:

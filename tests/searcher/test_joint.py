@@ -24,6 +24,7 @@ from searcher.systems import SYSTEMS
 from searcher.task import Task
 
 MakeTask = Callable[[], Task]
+Same = Callable[[Any, Any], None]
 TARGET = Target("macs", 0.01, macs_price, (64, 96), {"width": 8}, rest=0.5)
 
 
@@ -148,7 +149,7 @@ def test_none_is_never_decoded_though_it_is_preferred(tiny_task: MakeTask) -> No
 
 @pytest.mark.parametrize("stop", [1, 2])
 def test_resumed_after_any_step_it_is_the_straight_run(
-    stop: int, tiny_task: MakeTask, tmp_path: Path
+    stop: int, tiny_task: MakeTask, assert_same: Same, tmp_path: Path
 ) -> None:
     straight = run(tiny_task(), tmp_path / "straight", 3)
     run(tiny_task(), tmp_path / "resumed", stop)
@@ -162,6 +163,7 @@ def test_resumed_after_any_step_it_is_the_straight_run(
 
 def test_from_the_state_after_any_batch_it_goes_on_as_the_straight_run(
     tiny_task: MakeTask,
+    assert_same: Same,
 ) -> None:
     """Two batches to learn from and two to validate on in each of three epochs."""
     straight, saved = strategy(tiny_task()), []
@@ -187,19 +189,3 @@ def run(task: Task, folder: Path, steps: int) -> Joint:
     made = strategy(task)
     search(made, steps, folder, lambda step, scores: None, key={})
     return made
-
-
-def assert_same(one: Any, other: Any) -> None:
-    """Bit for bit, all the way down."""
-    if isinstance(one, Tensor):
-        assert torch.equal(one, other)
-    elif isinstance(one, dict):
-        assert list(one) == list(other)
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            assert_same(a, b)
-    else:
-        assert one == other
