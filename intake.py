@@ -9,12 +9,12 @@ from typing import Any
 from console import busy, watching
 from documents import parse
 from files import write_text
-from recipe import Data
 from searcher.data import DataSet
 from searcher.data.catalogue import SOURCES, open_data, open_segmentation
 from searcher.data.download import Fetched, Source, download
 from searcher.data.proposal import recipe_text
 from searcher.data.survey import Survey, numbered_classes, survey
+from sections import Data
 
 HEADERS = ("Split", "Sizes", "Classes that occur", "Images")
 

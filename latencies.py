@@ -19,12 +19,13 @@ from export.runtimes import missing
 from files import sha256, write_text
 from models.genotype import Edge, Genotype
 from models.latency import LatencyTable, keys_of
-from recipe import Cost, Recipe
+from recipe import Recipe
 from searcher.costs import Target, macs_price, parameters_price
 from searcher.data.catalogue import open_segmentation
 from searcher.pictures import ACCENT, FAINT, INK, save
 from searcher.spaces import SearchSpace, read_by
 from searcher.systems import SPACES
+from sections import Cost
 
 TABLE = "latency.json"
 NETWORKS = 30

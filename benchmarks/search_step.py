@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from export.machine import cpu_model, peak_rss_mb
-from recipe import Compute, Search
+from recipe import Compute
 from searcher.data import Sample, Split
 from searcher.data.batches import Batch, Batches
 from searcher.prepare import fabric_for
@@ -28,6 +28,7 @@ from searcher.spaces.darts import Darts
 from searcher.strategies.bilevel import Bilevel
 from searcher.supernet import Supernet
 from searcher.task import Task
+from sections import Search
 
 CASES = ("darts-1", "darts-2", "auto_deeplab")
 ITERATIONS = 5

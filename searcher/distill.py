@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import weights
-from recipe import Distill
 from searcher.data import IGNORE
 from searcher.task import Task
+from sections import Distill
 
 
 class Teacher:

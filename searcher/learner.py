@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.network import Network
-from recipe import Train
 from searcher import ranks
 from searcher.auxiliary import DropPath, Tapped
 from searcher.data.batches import Batch
@@ -21,6 +20,7 @@ from searcher.distill import Teacher
 from searcher.losses import Criterion, Mixed
 from searcher.optimizers import make_optimizer, make_schedule
 from searcher.task import Task, finite
+from sections import Train
 
 
 class Learner:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from recipe import Loss
 from searcher import ranks
 from searcher.data import IGNORE
+from sections import Loss
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """Logits [B, K, H, W] and labels [B, H, W] -> a scalar."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from models.genotype import Size
-from recipe import Search
 from searcher.guided import GuidedGumbel
 from searcher.penalty import Penalty
 from searcher.relaxations import PathSoftmax, softmax
@@ -20,6 +19,7 @@ from searcher.strategies.bilevel import Bilevel
 from searcher.strategies.joint import Joint
 from searcher.supernet import Supernet
 from searcher.task import Task
+from sections import Search
 
 System = Callable[[Task, Search], Strategy]
 Space = Callable[[int, int, Mapping[str, Size]], SearchSpace]

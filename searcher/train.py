@@ -10,10 +10,10 @@ from typing import Any
 from models import weights
 from models.network import Network
 from pace import Pace, never
-from recipe import Train
 from searcher.checkpoint import Job, is_best, located
 from searcher.learner import Learner
 from searcher.task import Task
+from sections import Train
 
 METRICS = "metrics.jsonl"
 

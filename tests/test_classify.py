@@ -14,8 +14,8 @@ import images
 from files import sha256
 from models import weights
 from models.genotype import Genotype
-from recipe import Data
 from searcher.data.catalogue import open_data
+from sections import Data
 
 Run = Callable[..., tuple[int, str, str]]
 LayOut = Callable[[str, Path], Path]

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from export.bundle import Bundle
-from recipe import Data
 from searcher.data.catalogue import DATA_SETS, open_data
+from sections import Data
 
 Run = Callable[..., tuple[int, str, str]]
 LayOut = Callable[[str, Path], Path]

@@ -20,11 +20,11 @@ from export.bundle import Bundle
 from export.runtimes import Runtime
 from models import weights
 from models.network import build
-from recipe import Data
 from searcher.data import DataSet
 from searcher.data.catalogue import open_data
 from searcher.data.pairs import rainbow
 from searcher.spaces.darts import Darts
+from sections import Data
 from serve.predictor import Predictor
 
 Run = Callable[..., tuple[int, str, str]]

@@ -16,7 +16,8 @@ PACKAGES = ("models", "searcher", "export", "serve")
 GROUND = {
     "files": set[str](),
     "documents": set[str](),
-    "recipe": {"documents"},
+    "recipe": {"documents", "sections"},
+    "sections": set[str](),
     "images": {"files"},
     "pace": set[str](),
 }

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from documents import differences, flatten
-from recipe import SIZES, DataName, Recipe, RuntimeName, SystemName
+from recipe import Recipe, SystemName
+from sections import SIZES, DataName, RuntimeName
 
 SECTIONS = {
     name: field.annotation

@@ -13,7 +13,7 @@ import architecture
 from models.anatomy import dissect
 from models.genotype import Genotype
 from models.network import build
-from recipe import Data, Recipe
+from recipe import Recipe
 from searcher.data.augment import Resized
 from searcher.data.batches import Batches
 from searcher.data.catalogue import open_data
@@ -22,6 +22,7 @@ from searcher.spaces.darts import Darts
 from searcher.strategies.bilevel import Bilevel
 from searcher.systems import SPACES, SYSTEMS
 from searcher.task import Task
+from sections import Data
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from recipe import Data
 from searcher.data import IGNORE, DataSet
 from searcher.data.download import Archive, Source
 from searcher.data.masks import Numbered
 from searcher.data.pairs import home, paired_split, rainbow
+from sections import Data
 
 LICENCE = "ADE20K (Zhou et al., 2017), for non-commercial research and education"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from recipe import Data
 from searcher.data import DataSet
 from searcher.data.camvid_colours import IMAGES, colour_splits
 from searcher.data.download import Archive, Source
 from searcher.data.pairs import Labels, home, paired_split
 from searcher.data.streets import CLASSES, PALETTE
+from sections import Data
 
 LICENCE = "CamVid (Brostow et al., 2008), for non-commercial research"
 VOID = 11

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from recipe import Data
 from searcher.data import DataSet, Sample, Split, ade20k, camvid, cityscapes, voc
 from searcher.data.class_folders import class_folders
 from searcher.data.download import Source
 from searcher.data.folder import folder
 from searcher.data.streets import CLASSES, PALETTE, draw
+from sections import Data
 
 FIRST_SEED = {"train": 0, "val": 1_000_000, "test": 2_000_000}
 """Where the seeds of a split of ``streets`` begin: splits never share a scene."""

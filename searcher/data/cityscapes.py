@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recipe import Data
 from searcher.data import IGNORE, DataSet, Split
 from searcher.data.download import Source
 from searcher.data.masks import Numbered
 from searcher.data.pairs import by_ending, home, match, split_of
+from sections import Data
 
 LICENCE = "Cityscapes (Cordts et al., 2016), for non-commercial research"
 IMAGE = "_leftImg8bit.png"

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from images import measure, read
-from recipe import Data
 from searcher.data import DataSet, Sample, Split
 from searcher.data.pairs import by_stem, fingerprint, hold_out, rainbow
+from sections import Data
 
 Classified = Mapping[str, tuple[Path, int]]
 """An image and its class, by CLASS/STEM."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recipe import Data
 from searcher.data import DataSet, Split
 from searcher.data.pairs import Labels, hold_out, pair, paired_split, rainbow, split_of
+from sections import Data
 
 
 def folder(data: Data) -> DataSet:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipe import Data
 from searcher.data import DataSet
 from searcher.data.survey import Survey
+from sections import Data
 
 LONGEST = 512
 """The longer side of what is proposed, in pixels: what a CPU trains in an evening."""

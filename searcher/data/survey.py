@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from images import read_labels
-from recipe import Data
 from searcher.data import IGNORE, Sample, Split
 from searcher.data.pairs import by_stem
+from sections import Data
 
 Counts = NDArray[np.int64]
 

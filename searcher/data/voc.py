@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from recipe import Data
 from searcher.data import IGNORE, DataSet
 from searcher.data.download import Archive, Source
 from searcher.data.lists import check_apart, listed_pairs
 from searcher.data.pairs import Labels, home, split_of, voc_colour
+from sections import Data
 
 LICENCE = "PASCAL VOC 2012 (Everingham et al.); its images are under Flickr's terms of use"
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from pace import never
-from recipe import Search
 from searcher.checkpoint import located
 from searcher.data.batches import Batch
 from searcher.optimizers import search_rate
@@ -22,6 +21,7 @@ from searcher.strategies.gradients import restore, state_of, weights_by_sgd
 from searcher.supernet import Supernet
 from searcher.task import Task, finite
 from searcher.unrolled import frozen, unrolled_gradient
+from sections import Search
 
 
 class Bilevel:

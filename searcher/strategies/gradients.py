@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from recipe import Search
 from searcher.supernet import Supernet
+from sections import Search
 
 
 class ByGradients(Protocol):

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from pace import never
-from recipe import Search
 from searcher.checkpoint import located
 from searcher.data.batches import Batch
 from searcher.guided import GuidedGumbel, annealed
@@ -19,6 +18,7 @@ from searcher.strategies import Trial
 from searcher.strategies.gradients import restore, state_of, weights_by_sgd
 from searcher.supernet import Supernet
 from searcher.task import Task, finite
+from sections import Search
 
 
 class Joint:

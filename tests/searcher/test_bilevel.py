@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from recipe import Search
 from searcher import checkpoint
 from searcher.schedules import in_turn, together
 from searcher.search import TRIALS, search
@@ -19,6 +18,7 @@ from searcher.strategies import Strategy
 from searcher.strategies.bilevel import Bilevel
 from searcher.systems import JOINT, SYSTEMS
 from searcher.task import Task
+from sections import Search
 
 MakeTask = Callable[[], Task]
 Same = Callable[[Any, Any], None]

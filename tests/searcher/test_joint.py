@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from recipe import Search
 from searcher import checkpoint
 from searcher.checkpoint import random_states, set_random_states
 from searcher.costs import Target, macs_price
@@ -22,6 +21,7 @@ from searcher.search import TRIALS, search
 from searcher.strategies.joint import Joint
 from searcher.systems import SYSTEMS
 from searcher.task import Task
+from sections import Search
 
 MakeTask = Callable[[], Task]
 Same = Callable[[Any, Any], None]

@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from models import weights
 from models.network import Network, build
-from recipe import Distill, Train
 from searcher.data.batches import Batch
 from searcher.distill import divergence
 from searcher.learner import Learner
@@ -22,6 +21,7 @@ from searcher.losses import cross_entropy
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.darts import Darts
 from searcher.task import Task
+from sections import Distill, Train
 
 MakeTask = Callable[[], Task]
 STEPS = 6

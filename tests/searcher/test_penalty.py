@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.places import OpKey
-from recipe import Search
 from searcher import checkpoint
 from searcher.costs import Price, Target, macs_price, parameters_price
 from searcher.penalty import Penalty, kept, too_heavy
@@ -30,6 +29,7 @@ from searcher.strategies import Trial
 from searcher.strategies.bilevel import Bilevel
 from searcher.systems import SYSTEMS
 from searcher.task import Task
+from sections import Search
 
 MakeTask = Callable[[], Task]
 SPACE = Cas(3, 2, {"width": 2, "head": 4})

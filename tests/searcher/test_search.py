@@ -12,7 +12,6 @@ import torch
 
 from models.genotype import Edge, Genotype
 from pace import Pace, never
-from recipe import Search
 from searcher.checkpoint import read_log
 from searcher.search import TRIALS, WEIGHTS, search
 from searcher.settling import Mixtures
@@ -20,6 +19,7 @@ from searcher.strategies import Trial
 from searcher.strategies.bilevel import Bilevel
 from searcher.systems import SYSTEMS
 from searcher.task import Task
+from sections import Search
 
 SETTINGS = Search(
     epochs=3, warmup=1, batch=2, layers=3, nodes=2, sizes={"width": 2, "stem": 4, "head": 4}

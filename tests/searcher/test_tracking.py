@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import images
 from models.genotype import Genotype
 from models.network import Network
-from recipe import Compute, Search, Train
+from recipe import Compute
 from searcher.data import Sample, Split
 from searcher.data.augment import Augmented, Resized
 from searcher.data.batches import Batches, halves
@@ -26,6 +26,7 @@ from searcher.systems import SYSTEMS
 from searcher.task import Task
 from searcher.tracking import Tracker, tracking
 from searcher.train import fit
+from sections import Search, Train
 
 Run = Callable[..., tuple[int, str, str]]
 

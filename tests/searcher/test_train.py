@@ -14,7 +14,6 @@ import torch
 from models import weights
 from models.network import Network, build
 from pace import Pace, Stop, StoppedError
-from recipe import Train
 from searcher import checkpoint
 from searcher.data.batches import Batch
 from searcher.learner import Learner
@@ -22,6 +21,7 @@ from searcher.optimizers import parameter_groups
 from searcher.spaces.darts import Darts
 from searcher.task import Task
 from searcher.train import METRICS, Training, fit
+from sections import Train
 
 MakeTask = Callable[[], Task]
 SETTINGS = Train(epochs=3, batch=2, validate_every=2)

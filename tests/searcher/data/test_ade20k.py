@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recipe import Data
 from searcher.data import DataSet
 from searcher.data.catalogue import open_data
+from sections import Data
 
 BASE = Path("ADEChallengeData2016")
 

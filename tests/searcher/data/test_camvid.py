@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recipe import Data
 from searcher.data.catalogue import DATA_SETS, open_data
+from sections import Data
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recipe import Data
 from searcher.data import DataSet
 from searcher.data.camvid_colours import COLOURS, MERGED, VOID
 from searcher.data.catalogue import open_data
 from searcher.data.streets import CLASSES
+from sections import Data
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recipe import Data
 from searcher.data import DataSet, cityscapes
 from searcher.data.catalogue import open_data
+from sections import Data
 
 MASK = "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png"
 

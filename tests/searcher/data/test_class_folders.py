@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from recipe import Data
 from searcher.data import DataSet
 from searcher.data.augment import Augmented, Resized
 from searcher.data.batches import Batches, halves, kept
 from searcher.data.catalogue import open_data, open_segmentation
+from sections import Data
 
 
 @pytest.fixture

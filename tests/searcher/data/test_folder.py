@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recipe import Data, Recipe
+from recipe import Recipe
 from searcher.data import DataSet
 from searcher.data.catalogue import open_data
+from sections import Data
 
 
 def fill(root: Path, count: int, images: str = "images", masks: str = "masks") -> None:

@@ -11,12 +11,13 @@ import pytest
 from PIL import Image
 
 from images import MAX_PIXELS, measure
-from recipe import Data, Recipe
+from recipe import Recipe
 from searcher.data import Sample, Split
 from searcher.data.batches import kept
 from searcher.data.catalogue import open_data
 from searcher.data.proposal import Proposal, epochs, proposed, recipe_text
 from searcher.data.survey import Survey, numbered_classes, survey
+from sections import Data
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recipe import Data
 from searcher.data import DataSet
 from searcher.data.catalogue import open_data
+from sections import Data
 
 BASE = Path("VOCdevkit/VOC2012")
 TRAIN, VAL = (BASE / f"ImageSets/Segmentation/{split}.txt" for split in ("train", "val"))

@@ -1,0 +1,247 @@
+"""The sections of a recipe: the data, the search and the training.  Every default is here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+DataName = Literal["streets", "camvid", "cityscapes", "voc", "ade20k", "folder", "class_folders"]
+RuntimeName = Literal["onnxruntime", "torch"]
+Pixels = Annotated[int, Field(strict=True, ge=32, le=8192)]
+HeightWidth = tuple[Pixels, Pixels]
+Positive = Annotated[int, Field(strict=True, ge=1)]
+Rate = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Pad = Annotated[int, Field(strict=True, ge=0, le=256)]
+
+
+SIZES = ("width", "layers", "stem", "stem_stride", "head")
+"""Every size that a family of networks may read; each takes its own and leaves the others."""
+
+
+def known_sizes(sizes: Mapping[str, int]) -> Mapping[str, int]:
+    for name in sizes:
+        if name not in SIZES:
+            raise ValueError(f"unknown key {name!r}; choose from {', '.join(SIZES)}")
+    return sizes
+
+
+Sizes = Annotated[Mapping[str, Positive], AfterValidator(known_sizes)]
+
+
+class Strict(BaseModel):
+    """A section of the recipe."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Data(Strict):
+    """The images: a data set, where it lies, and the size the network works at."""
+
+    name: DataName = "streets"
+    root: Path | None = None
+    """The folder of the data set; ``streets`` is drawn and needs none."""
+    size: HeightWidth = (192, 256)
+    """Height and width of what the network is scored at and the engine reads."""
+    train: Positive = 240
+    """``streets``: how many images are drawn to train on."""
+    val: Positive = 40
+    """``streets``: how many images are drawn to validate on."""
+    train_list: str = "train"
+    """``voc``: the list of images to train on; ``trainaug`` for those of SBD as well."""
+    images: str = "images"
+    """``folder``: the folder of images below ``root``."""
+    masks: str = "masks"
+    """``folder``: the folder of masks, one PNG of class numbers for each image."""
+    val_images: str | None = None
+    """``folder``: images to validate on; without it every fifth image is held out."""
+    val_masks: str | None = None
+    classes: tuple[str, ...] | None = None
+    """``folder``: names in the order of their numbers; ``root/classes.txt`` if absent."""
+    ignore: Annotated[int, Field(strict=True, ge=0, le=255)] = 255
+    """``folder``: the label that is no class."""
+    workers: Annotated[int, Field(strict=True, ge=0, le=64)] = 0
+    """Processes that prepare batches; 0 prepares them in the training process."""
+
+    @model_validator(mode="after")
+    def has_root(self) -> Self:
+        if self.name != "streets" and self.root is None:
+            raise ValueError(f"data.root is needed: the folder that holds {self.name}")
+        if (self.val_images is None) != (self.val_masks is None):
+            raise ValueError("data.val_images and data.val_masks are needed together")
+        return self
+
+
+class Cost(Strict):
+    """What an architecture costs, and how much a search minds."""
+
+    metric: Literal["latency", "macs", "parameters"] = "macs"
+    weight: NotNegative = 0.01
+    """How much the cost counts beside the loss on the labels.
+
+    ``gas``: its logarithm.  ``cas``: where it lies between the cheapest network and the dearest, a
+    number from 0 to 1 in any metric, so that the same weight fits all of them.
+    """
+    table: Path | None = None
+    """``latency``: what ``segnas latency`` measured; ``latency.json`` of the run if absent."""
+    device: str | None = None
+    """``latency``: the processor that the table must be of; this machine's if absent."""
+    runtime: RuntimeName = "onnxruntime"
+    precision: Literal["fp32"] = "fp32"
+    threads: Positive = 1
+
+
+class Search(Strict):
+    """The search: how large the supernet is and how long it is trained."""
+
+    genotype: Path | None = None
+    """A genotype's JSON, or ``published/NAME``: it is taken and nothing is searched."""
+    epochs: Positive = 8
+    warmup: Annotated[int, Field(strict=True, ge=0)] = 3
+    """Epochs in which only the weights learn and the architecture waits."""
+    context_epochs: Annotated[int, Field(strict=True, ge=0)] | None = None
+    """``cas``: the last epochs, in which the multi-scale cell is chosen and the backbone stays.
+
+    Half of those after ``warmup`` if absent; 0 chooses both together.
+    """
+    batch: Annotated[int, Field(strict=True, ge=2)] = 8
+    size: HeightWidth | None = None
+    """Height and width the images are reduced to; ``data.size`` if absent."""
+    crop: HeightWidth | None = None
+    """Height and width of a random crop; ``search.size`` if absent."""
+    layers: Annotated[int, Field(strict=True, ge=1, le=32)] = 5
+    """Cells on the way from the stem to the head."""
+    nodes: Annotated[int, Field(strict=True, ge=1, le=8)] = 3
+    """Inner nodes of a cell."""
+    sizes: Sizes = {"width": 4}
+    """Sizes of the supernet, as in a genotype: ``width`` is channels of an inner node."""
+    scale: tuple[Rate, Rate] = (1.0, 1.5)
+    """The range from which an image's zoom is drawn."""
+    colour: Share = 0.2
+    """How far brightness, contrast and saturation may move, as a share."""
+    pad: Pad = 0
+    """How many pixels a crop may be shifted in each direction, out of the image too."""
+    order: Literal[1, 2] = 1
+    """1: the architecture learns at the weights of now; 2: at those a step of theirs ahead, and
+    hears how that step depends on it (two and a half times the time)."""
+    lr: Rate = 0.025
+    arch_lr: Rate = 3e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 3e-4
+    arch_weight_decay: Annotated[float, Field(ge=0)] = 1e-3
+    temperature: tuple[Rate, Rate] = (1.0, 0.1)
+    """``gas``: of the noise with which ops are drawn, in the first and in the last epoch."""
+    cost: Cost | None = None
+    """``gas``, ``cas``: what an architecture costs; absent, only the labels count."""
+
+    @model_validator(mode="after")
+    def leaves_time_to_search(self) -> Self:
+        if self.warmup >= self.epochs:
+            raise ValueError("search.warmup must be below search.epochs, or nothing is searched")
+        if "layers" in self.sizes:
+            raise ValueError("search.sizes.layers: set search.layers instead")
+        if self.warmup + (self.context_epochs or 0) >= self.epochs:
+            raise ValueError(
+                "search.warmup and search.context_epochs must leave one of search.epochs: "
+                "the backbone is searched in those between"
+            )
+        return self
+
+
+class Loss(Strict):
+    """What a training makes small: a sum of losses, each times its number."""
+
+    ce: NotNegative = 1.0
+    """Cross-entropy over all labelled pixels."""
+    ohem: NotNegative = 0.0
+    """Cross-entropy over the hard pixels alone."""
+    dice: NotNegative = 0.0
+    lovasz: NotNegative = 0.0
+    """Lovasz-softmax, which stands in for 1 - mean IoU."""
+    label_smoothing: Share = 0.0
+    """``ce``: the share of the target that all classes divide."""
+
+    @model_validator(mode="after")
+    def has_a_part(self) -> Self:
+        if not any((self.ce, self.ohem, self.dice, self.lovasz)):
+            raise ValueError("train.loss needs one of ce, ohem, dice and lovasz above 0")
+        return self
+
+
+class Distill(Strict):
+    """A network that teaches the one that is trained."""
+
+    teacher: Path
+    """The folder of a training or of a bundle, on the same classes."""
+    weight: Rate = 1.0
+    """How much the teacher's logits count beside the loss on the labels."""
+    temperature: Rate = 1.0
+    """By how much both networks' logits are divided."""
+
+
+class Train(Strict):
+    """Training the found network from scratch."""
+
+    epochs: Positive = 30
+    batch: Annotated[int, Field(strict=True, ge=2)] = 8
+    """Images a step, of each process."""
+    accumulate: Positive = 1
+    """Batches whose gradients are averaged before the weights move."""
+    crop: HeightWidth | None = None
+    """Height and width of a random crop; ``data.size`` if absent."""
+    sizes: Sizes = {}
+    """Sizes of the final network that differ from the supernet's."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: Rate = 4e-3
+    """The highest learning rate."""
+    weight_decay: NotNegative = 1e-2
+    momentum: Share = 0.9
+    """``sgd``: the share of the last step that goes on."""
+    schedule: Literal["one_cycle", "poly", "cosine"] = "one_cycle"
+    """The course of the learning rate: up and down, or down after ``warmup``."""
+    warmup: NotNegative = 0.0
+    """``poly``, ``cosine``: epochs in which the learning rate rises; may be a part of one."""
+    clip: NotNegative = 5.0
+    """The longest gradient, as a norm over all parameters; 0 leaves it as it is."""
+    ema: Share = 0.0
+    """How slowly an average follows the weights, such as 0.999; it ships.  0 keeps none."""
+    keep: Literal["best", "last"] = "best"
+    """Which of the validated networks ships: the one of the best score, or the last.
+
+    The score is mean IoU, or accuracy where an image has one class.
+    """
+    loss: Loss = Loss()
+    class_weights: Literal["none", "inverse_log", "median_frequency"] = "none"
+    """``ce``, ``ohem``: how much more a rare class counts, from the labels to train on."""
+    auxiliary: NotNegative = 0.0
+    """How much the loss of a second head counts, which does not ship; 0 has none."""
+    drop_path: Share = 0.0
+    """The chance at the end, rising from 0, that an op is left out for a sample."""
+    distill: Distill | None = None
+    scale: tuple[Rate, Rate] = (0.75, 1.5)
+    """The range from which an image's zoom is drawn."""
+    colour: Share = 0.2
+    """How far brightness, contrast and saturation may move, as a share."""
+    erase: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The share of the examples that lose a rectangle."""
+    pad: Pad = 0
+    """How many pixels a crop may be shifted in each direction, out of the image too."""
+    cutout: Annotated[int, Field(strict=True, ge=0, le=4096)] = 0
+    """The side of the square that every example loses, in pixels; what leaves the image is cut."""
+    rare: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Images with a class that a smaller share of the images shows are drawn more often."""
+    validate_every: Positive = 5
+    """Epochs between two validations; the last epoch is always validated."""
+    compile: bool = False
+    """Whether ``torch.compile`` makes the network faster, after a minute or more at the start."""
+
+    @model_validator(mode="after")
+    def has_time_to_learn(self) -> Self:
+        if self.warmup >= self.epochs:
+            raise ValueError("train.warmup must be below train.epochs")
+        if self.warmup and self.schedule == "one_cycle":
+            raise ValueError("train.warmup is for poly and cosine: one_cycle rises by itself")
+        return self
