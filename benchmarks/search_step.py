@@ -1,6 +1,6 @@
 """What one iteration of a search costs: a step of the architecture and one of the weights.
 
-python benchmarks/search_step.py [darts-1] [darts-2] [auto_deeplab]
+python benchmarks/search_step.py [darts-1] [darts-2] [auto_deeplab] [auto_deeplab-separable]
 
 One thread, fp32, random images.  One JSON line a case, each measured in a process of its own:
 median CPU seconds, peak memory, and what a 3x3 convolution of 256 channels does in that process.
@@ -30,7 +30,7 @@ from searcher.supernet import Supernet
 from searcher.task import Task
 from sections import Search
 
-CASES = ("darts-1", "darts-2", "auto_deeplab")
+CASES = ("darts-1", "darts-2", "auto_deeplab", "auto_deeplab-separable")
 ITERATIONS = 5
 
 
@@ -41,9 +41,16 @@ def darts() -> tuple[Supernet, Batch]:
     return supernet, (255 * torch.rand(8, 3, 32, 32), torch.randint(0, 10, (8, 1, 1)))
 
 
-def auto_deeplab() -> tuple[Supernet, Batch]:
-    """8 channels at stride 4, 12 layers of 5 blocks; 2 images of 64 x 64 and 19 classes."""
+def auto_deeplab(separable: bool) -> tuple[Supernet, Batch]:
+    """8 channels at stride 4, 12 layers of 5 blocks; 2 images of 64 x 64 and 19 classes.
+
+    Its atrous convolutions are full ones, as released; public supernets have separable ones, with
+    a quarter of the weights.
+    """
     space = AutoDeepLab(12, 5, {"width": 8, "stem": 64, "head": 40})
+    if separable:
+        cell = tuple(op.replace("atrous_conv", "dil_conv") for op in space.ops["cell"])
+        space.ops = {**space.ops, "cell": cell}
     supernet = Supernet(space, 19, PathSoftmax(space.path))
     return supernet, (255 * torch.rand(2, 3, 64, 64), torch.randint(0, 19, (2, 64, 64)))
 
@@ -81,7 +88,9 @@ def conv_gflop_per_cpu_s() -> float:
 
 def measure(case: str) -> dict[str, str | int | float]:
     torch.manual_seed(0)
-    supernet, (pixels, labels) = auto_deeplab() if case == "auto_deeplab" else darts()
+    supernet, (pixels, labels) = (
+        auto_deeplab(case.endswith("separable")) if case.startswith("auto") else darts()
+    )
     made = strategy(supernet, 2 if case == "darts-2" else 1)
     supernet.train()
     batch = pixels.contiguous(memory_format=torch.channels_last), labels

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.cell import Graph, Slot
+from models.network import META
 from models.ops import POOLS
 from searcher.mixture import Mixing, candidate
 from searcher.separable import separable
@@ -65,7 +66,7 @@ class Outgoing(nn.Module):
         self.alike, self.own = list(alike.values()), list(own.values())
         self.same = nn.ModuleList(candidate(op, slots[0]) for op in alike)
         self.side_by_side = nn.ModuleList(
-            SIDE_BY_SIDE[op](candidate(op, slots[0]), len(slots)) for op in own
+            SIDE_BY_SIDE[op](outline(op, slots[0]), len(slots)) for op in own
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -93,13 +94,19 @@ class Outgoing(nn.Module):
         Every op begins with the same ReLU, and its last norm multiplies by the edge's weight.
         """
         active = x.relu()
-        wide = active.repeat(1, len(self.rows), 1, 1)
+        wide = torch.cat([active] * len(self.rows), dim=1)
         scales = weights.t().repeat_interleave(x.shape[1], dim=1).unbind()
         terms = [
             op(wide if op.wide else active, scale)
             for op, scale in zip(self.side_by_side, scales, strict=True)
         ]
         return sum(terms[1:], terms[0]).chunk(len(self.rows), dim=1)
+
+
+def outline(op: str, slot: Slot) -> nn.Module:
+    """A candidate without its numbers: what it is, for one that is built in its place."""
+    with torch.device(META):
+        return candidate(op, slot)
 
 
 def columns(ops: Sequence[str], stride: int) -> tuple[dict[str, int], dict[str, int]]:

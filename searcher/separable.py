@@ -134,10 +134,19 @@ def matmul(x: Tensor, weight: Tensor) -> Tensor:
 
 def to_grids(x: Tensor) -> Tensor:
     """[B, C, H, W] -> [4 * B, C, H/2, W/2]: the four grids of every other pixel."""
-    x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
+    x = even(x)
     b, c, h, w = x.shape
     windows = x.permute(0, 2, 3, 1).reshape(b, h // 2, 2, w // 2, 2, c)
     return windows.permute(2, 4, 0, 1, 3, 5).reshape(4 * b, h // 2, w // 2, c).permute(0, 3, 1, 2)
+
+
+def even(x: Tensor) -> Tensor:
+    """[B, C, H, W] with a row and a column of zeros more where their number is odd.
+
+    Where it is not, ``x`` itself: torch's padding by nothing is a copy.
+    """
+    tall, wide = x.shape[2] % 2, x.shape[3] % 2
+    return F.pad(x, (0, wide, 0, tall)) if tall or wide else x
 
 
 def from_grids(x: Tensor, like: Tensor) -> Tensor:

@@ -42,12 +42,18 @@ class Supernet(nn.Module):
 
     def fill(self, network: nn.Module) -> None:
         """Make a network that was built of choices fit for this search."""
-        for module in list(network.modules()):
-            for name, child in list(module.named_children()):
-                module.add_module(name, self.filled(child))
+        self.fill_within(network)
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 search_norm(module)
+
+    def fill_within(self, module: nn.Module) -> None:
+        """Put what is searched in place of the choices, from the outside to the inside."""
+        for name, child in list(module.named_children()):
+            filled = self.filled(child)
+            module.add_module(name, filled)
+            if filled is child:
+                self.fill_within(child)
 
     def filled(self, module: nn.Module) -> nn.Module:
         """A mixture for a choice, a fused cell for a cell of choices, itself for anything else."""
