@@ -11,12 +11,33 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def conv(
-    c_in: int, c_out: int, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1
-) -> nn.Conv2d:
+def conv(c_in: int, c_out: int, kernel: int = 1, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     """A convolution without bias whose padding keeps the size (divided by ``stride``)."""
     pad = dilation * (kernel - 1) // 2
-    return nn.Conv2d(c_in, c_out, kernel, stride, pad, dilation, groups, bias=False)
+    return nn.Conv2d(c_in, c_out, kernel, stride, pad, dilation, bias=False)
+
+
+class Depthwise(nn.Conv2d):
+    """A convolution of every channel by itself: [B, C, H, W] -> [B, C, H/stride, W/stride].
+
+    On a CPU a dilated or wide one is computed in float32 where all around it is bfloat16.  There
+    torch 2.13 (oneDNN) has a wrong gradient for the weights of a dilated one, which reads memory
+    that nobody wrote, and is three to four times slower at both (decision 0022).
+    """
+
+    def __init__(self, channels: int, kernel: int, stride: int = 1, dilation: int = 1) -> None:
+        pad = dilation * (kernel - 1) // 2
+        super().__init__(
+            channels, channels, kernel, stride, pad, dilation, groups=channels, bias=False
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, C, H/stride, W/stride]."""
+        easy = max(self.dilation) == 1 and max(self.kernel_size) <= 3
+        if easy or x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float()).to(x.dtype)
 
 
 class ConvNormAct(nn.Sequential):
@@ -74,7 +95,7 @@ class DepthwiseSeparable(nn.Sequential):
     def __init__(self, channels: int, kernel: int, stride: int, dilation: int = 1) -> None:
         super().__init__(
             nn.ReLU(),
-            conv(channels, channels, kernel, stride, dilation, groups=channels),
+            Depthwise(channels, kernel, stride, dilation),
             conv(channels, channels),
             nn.BatchNorm2d(channels),
         )
