@@ -14,7 +14,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from export.machine import cpu_model
-from export.measure import Conditions, measured, network_calls, timed
+from export.measure import Conditions, measured
 from export.runtimes import missing
 from files import sha256, write_text
 from models.genotype import Edge, Genotype
@@ -30,6 +30,8 @@ from sections import Cost
 TABLE = "latency.json"
 NETWORKS = 30
 """How many random networks a check measures."""
+CORRECTING = 16
+"""How many random networks correct a table, beside those of one op each."""
 
 
 @dataclass(frozen=True)
@@ -102,32 +104,47 @@ def results(
     recipe: Recipe, how: Conditions, path: Path, check: bool
 ) -> Iterator[tuple[str, list[Path]]]:
     """Measure a table and perhaps check it: after each a sentence and the files it left."""
-    yield measure(recipe, how, path), [path]
+    start = time.monotonic()
+    table, found = measure(recipe, how, NETWORKS if check else 0)
+    table.save(path)
+    yield told(table, time.monotonic() - start), [path]
     if check:
-        found = checked(recipe, how, LatencyTable.load(path))
-        yield found.sentence, leave(found, LatencyTable.load(path), path)
+        yield found.sentence, leave(found, table, path)
 
 
-def measure(recipe: Recipe, how: Conditions, path: Path) -> str:
-    """Measure every op of a recipe's space wherever it may stand; a sentence on what it took."""
+def measure(recipe: Recipe, how: Conditions, networks: int) -> tuple[LatencyTable, Check]:
+    """Every op of a recipe's space wherever it may stand, and a check on so many networks.
+
+    The networks that correct the table, and those that check it, are drawn apart.
+    """
     space, complete = shipped_space(recipe)
     keys = keys_of(complete, space.ops, how.size)
-    networks = [shipped(genotype, recipe) for genotype in of_one_op(space)]
-    start = time.monotonic()
-    table = measured(keys, networks, how)
-    table.save(path)
+    correcting = [*of_one_op(space), *drawn(space, CORRECTING, seed=2)]
+    checking = [shipped(genotype, recipe) for genotype in drawn(space, networks, seed=1)]
+    table, ms = measured(keys, [shipped(g, recipe) for g in correcting], how, checking)
+    return table, Check(tuple(table.predict(g, how.size) for g in checking), ms)
+
+
+def told(table: LatencyTable, seconds: float) -> str:
+    """A sentence on what a table took, and what of a network it does not hold."""
     return (
-        f"{len(keys)} ops on {table.device} with {table.runtime}, {table.precision}, "
-        f"{table.threads} threads: {time.monotonic() - start:.0f} s; beside them a network "
-        f"takes {table.rest_ms:.2f} ms"
+        f"{len(table.ms)} ops on {table.device} with {table.runtime}, {table.precision}, "
+        f"{table.threads} threads: {seconds:.0f} s; beside them a network takes "
+        f"{table.rest_ms:.2f} ms"
     )
+
+
+def drawn(space: SearchSpace, count: int, seed: int) -> list[Genotype]:
+    """Random architectures of a space."""
+    rng = random.Random(seed)
+    return [space.sample(rng) for _ in range(count)]
 
 
 def of_one_op(space: SearchSpace) -> list[Genotype]:
     """A network for each op of a space, which has it on every edge where it is a candidate."""
-    drawn = space.sample(random.Random(0))
+    any_one = space.sample(random.Random(0))
     ops = dict.fromkeys(op for candidates in space.ops.values() for op in candidates)
-    return [with_op(drawn, op, space) for op in ops if op != "none"]
+    return [with_op(any_one, op, space) for op in ops if op != "none"]
 
 
 def with_op(genotype: Genotype, op: str, space: SearchSpace) -> Genotype:
@@ -137,16 +154,6 @@ def with_op(genotype: Genotype, op: str, space: SearchSpace) -> Genotype:
         for name, edges in genotype.graphs.items()
     }
     return replace(genotype, graphs=graphs)
-
-
-def checked(recipe: Recipe, how: Conditions, table: LatencyTable) -> Check:
-    """Draw networks of the space, predict them, and measure them as they would ship."""
-    space, _ = shipped_space(recipe)
-    rng = random.Random(1)
-    drawn = [shipped(space.sample(rng), recipe) for _ in range(NETWORKS)]
-    found = timed(dict(enumerate(network_calls(drawn, how))), how)
-    predicted = tuple(table.predict(genotype, how.size) for genotype in drawn)
-    return Check(predicted, tuple(found[i] for i in range(NETWORKS)))
 
 
 def leave(found: Check, table: LatencyTable, path: Path) -> list[Path]:

@@ -3,8 +3,8 @@
 What an op costs alone is not what it costs in a network: batch norm becomes part of a convolution,
 a ReLU and the sum of a node part of their neighbours, and equal pools of one map are computed
 once.  So an op is measured as it stands: ``COPIES`` branches of a 1x1 convolution and the op, added
-up, less the same graph without the op.  Networks, each with one op on all its edges, then say by
-how much every op is dearer among others than in the small graph, and what the rest costs.
+up, less the same graph without the op.  Whole networks then say by how much every op is dearer
+among others than in the small graph, and what the rest costs.
 """
 
 from __future__ import annotations
@@ -103,44 +103,52 @@ def standing(key: OpKey) -> nn.Module:
 
 
 def measured(
-    keys: Sequence[OpKey], networks: Sequence[Genotype], conditions: Conditions
-) -> LatencyTable:
-    """The table of ``keys``, from small graphs and from ``networks`` that have one op each.
+    keys: Sequence[OpKey],
+    networks: Sequence[Genotype],
+    conditions: Conditions,
+    others: Sequence[Genotype] = (),
+) -> tuple[LatencyTable, tuple[float, ...]]:
+    """The table of ``keys``, from small graphs and from ``networks``; the milliseconds of others.
 
-    ``ValueError`` where the runtime is not here.
+    All are timed in one session, in which the machine is as quiet for one as for the other, and
+    the table knows nothing of ``others``.  ``ValueError`` where the runtime is not here.
     """
     if reason := missing(conditions.runtime):
         raise ValueError(reason)
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        ms, rest = prices(keys, networks, conditions)
-    return LatencyTable(
+        calls: dict[OpKey | int, Call] = {}
+        calls.update(enumerate(network_calls([*networks, *others], conditions)))
+        for key, call in op_calls(sorted({*keys, *map(frame, keys)}), conditions).items():
+            calls[key] = call
+        ms = timed(calls, conditions)
+    costs, rest = prices(keys, networks, ms, conditions.size)
+    table = LatencyTable(
         cpu_model(),
         conditions.runtime,
         import_module(conditions.runtime).__version__,
         conditions.precision,
         conditions.threads,
         conditions.size,
-        ms,
+        costs,
         rest,
     )
+    return table, tuple(ms[len(networks) + i] for i in range(len(others)))
 
 
 def prices(
-    keys: Sequence[OpKey], networks: Sequence[Genotype], conditions: Conditions
+    keys: Sequence[OpKey],
+    networks: Sequence[Genotype],
+    ms: Mapping[OpKey | int, float],
+    size: tuple[int, int],
 ) -> tuple[dict[OpKey, float], float]:
-    """Milliseconds of every op, and of the rest of a network."""
-    calls: dict[OpKey | int, Call] = {}
-    for key, call in op_calls(sorted({*keys, *map(frame, keys)}), conditions).items():
-        calls[key] = call
-    calls.update(enumerate(network_calls(networks, conditions)))
-    ms = timed(calls, conditions)
+    """Milliseconds of every op, and of the rest of a network, from those of all calls."""
     alone = {key: max(ms[key] - ms[frame(key)], 0.0) / COPIES for key in keys}
     beside = [
-        ms[i] - sum(alone[x.key(x.slot.edge.op)] for x in stands(genotype, conditions.size))
+        ms[i] - sum(alone[x.key(x.slot.edge.op)] for x in stands(genotype, size))
         for i, genotype in enumerate(networks)
     ]
-    rest, more = fitted(beside, [volumes(genotype, conditions.size) for genotype in networks])
+    rest, more = fitted(beside, [volumes(genotype, size) for genotype in networks])
     return {k: max(x + more.get(k.op, 0.0) * volume(k), 0.0) for k, x in alone.items()}, rest
 
 
@@ -159,7 +167,7 @@ def volume(key: OpKey) -> float:
 
 
 def fitted(
-    beside: Sequence[float], read: Sequence[Mapping[str, float]], trust: float = 0.03
+    beside: Sequence[float], read: Sequence[Mapping[str, float]], trust: float = 0.1
 ) -> tuple[float, dict[str, float]]:
     """The rest, and what each op costs more for a million numbers that it reads.
 

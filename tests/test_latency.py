@@ -51,6 +51,7 @@ def test_the_command_measures_every_op_at_the_size_that_ships(
     recipe: Path, segnas_once: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("latencies.NETWORKS", 3)
+    monkeypatch.setattr("latencies.CORRECTING", 2)
     code, out, err = segnas_once("latency", recipe, "--check", "--runtime", "torch")
     assert code == 0, err
     run = recipe.parent / "run"

@@ -88,7 +88,8 @@ def test_a_measured_table_says_what_is_dear(runtime: str) -> None:
     how = Conditions(runtime, "fp32", 1, SIZE, classes=3, rounds=8)
     keys = keys_of(stack("conv_3x3"), dict.fromkeys(("normal", "reduce"), OPS), SIZE)
     state = torch.get_rng_state()
-    table = measured(keys, [stack("skip_connect"), stack("conv_3x3")], how)
+    both = [stack("skip_connect"), stack("conv_3x3")]
+    table, beside = measured(keys, both, how, both)
     assert torch.equal(torch.get_rng_state(), state)
     assert set(table.ms) == set(keys)
     assert (table.runtime, table.precision, table.threads, table.size) == (runtime, "fp32", 1, SIZE)
@@ -99,6 +100,7 @@ def test_a_measured_table_says_what_is_dear(runtime: str) -> None:
             assert table.ms[key] > table.ms[skip] >= 0
     light, heavy = (table.predict(stack(op), SIZE) for op in ("skip_connect", "conv_3x3"))
     assert heavy > light > 0
+    assert beside[1] > beside[0] > 0
     cells = [m for m in build(stack("conv_3x3"), 3).modules() if isinstance(m, Cell)]
     assert len(cells) == 4
 
