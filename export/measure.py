@@ -167,7 +167,7 @@ def volume(key: OpKey) -> float:
 
 
 def fitted(
-    beside: Sequence[float], read: Sequence[Mapping[str, float]], trust: float = 0.1
+    beside: Sequence[float], read: Sequence[Mapping[str, float]], trust: float = 0.03
 ) -> tuple[float, dict[str, float]]:
     """The rest, and what each op costs more for a million numbers that it reads.
 
