@@ -19,7 +19,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Pad = Annotated[int, Field(strict=True, ge=0, le=256)]
 
 
-SIZES = ("width", "layers", "stem", "stem_stride", "head")
+SIZES = (
+    *("width", "layers", "stem", "stem_stride", "head"),
+    *("encoder", "repeats", "output_stride"),
+)
 """Every size that a family of networks may read; each takes its own and leaves the others."""
 
 
