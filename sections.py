@@ -197,6 +197,9 @@ class Train(Strict):
     """Height and width of a random crop; ``data.size`` if absent."""
     sizes: Sizes = {}
     """Sizes of the final network that differ from the supernet's."""
+    encoder: Path | None = None
+    """Weights that the encoder starts from: the folder of a training or of a bundle, or a
+    safetensors file, of an encoder of the same size."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: Rate = 4e-3
     """The highest learning rate."""
