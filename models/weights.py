@@ -71,15 +71,14 @@ def load_encoder(body: nn.Module, path: Path) -> None:
     encoder = getattr(body, "encoder", None)
     if not isinstance(encoder, nn.Module):
         raise ValueError("train.encoder: the networks of this genotype's family have no encoder")
-    file = file_of(path)
     try:
-        stored = read(file)
+        stored = read(file_of(path))
         tensors = {n.removeprefix(ENCODER): t for n, t in stored.items() if n.startswith(ENCODER)}
         counters = {n: t for n, t in encoder.state_dict().items() if n.endswith(COUNTER)}
         tensors = {**counters, **(tensors or stored)}
-        check_fit(tensors, encoder.state_dict(), file)
+        check_fit(tensors, encoder.state_dict(), file_of(path))
     except ValueError as error:
-        raise ValueError(f"train.encoder: {error}") from None
+        raise ValueError(f"train.encoder: {error} (it must be of the same sizes.encoder)") from None
     encoder.load_state_dict(tensors)
 
 

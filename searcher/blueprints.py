@@ -28,7 +28,7 @@ from searcher.pictures import (
     save,
 )
 
-HALF = 0.95
+HALF = 0.85
 """Units from the middle of an op's box to its side."""
 APART = 0.14
 """Units between the arrows of two ways that begin at the same node."""
@@ -82,8 +82,8 @@ def draw_branches(edges: Sequence[Edge], path: Path) -> None:
     boxed(axes, places[0], "features", "#e4e7eb")
     for edge in edges:
         x, y = places[edge.dst]
-        arrow(axes, places[edge.src], (x - 1.25, y), INK)
-        arrow(axes, (x + 1.25, y), (right[0] - 0.6, right[1]), FAINT)
+        arrow(axes, places[edge.src], (x - 1.0, y), INK)
+        arrow(axes, (x + 1.0, y), (right[0] - 0.5, right[1]), FAINT)
         boxed(axes, (x, y), f"{edge.dst}: {edge.op.replace('_', ' ')}", colour_of(edge.op))
     boxed(axes, right, "concat", "white")
     axes.set_title("branches", loc="left", color=INK, fontweight="bold")
@@ -114,17 +114,17 @@ def draw_fusion(axes: Axes, edges: Sequence[Edge]) -> None:
     for edge, other in zip(edges[::2], edges[1::2], strict=True):
         rows[edge.dst] = min(rows[edge.src], rows[other.src])
         block = edge.dst - MAPS
-        places[edge.dst] = (STEP * (block + 1), -rows[edge.dst] - 0.12 * block)
+        places[edge.dst] = (STEP * (block + 1), 0.25 - 0.2 * block - rows[edge.dst])
         for way, start in enumerate((places[edge.src], places[other.src])):
             shift = APART * (1 - 2 * way) if edge.src == other.src else 0.0
             x, y = places[edge.dst]
-            arrow(axes, (start[0] + 0.45, start[1] + shift), (x - 0.5, y + shift), INK)
+            arrow(axes, (start[0] + 0.3, start[1] + shift), (x - 0.42, y + shift), INK)
     ends = set(places) - {edge.src for edge in edges} - set(range(MAPS))
     right = (STEP * (len(edges) // 2 + 1), -max(min(rows[end] for end in ends), 0.5))
     for node, place in places.items():
         name = f"1/{4 * 2**node}" if node < MAPS else f"block {node}"
         if node in ends:
-            arrow(axes, (place[0] + 0.5, place[1]), (right[0] - 0.5, right[1]), ACCENT)
+            arrow(axes, (place[0] + 0.4, place[1]), (right[0] - 0.35, right[1]), ACCENT)
         boxed(axes, place, name, "#e4e7eb" if node < MAPS else "white", marked=node in ends)
     boxed(axes, right, "logits", "white")
     finish(axes, (-0.8, right[0] + 0.8), (-MAPS + 0.4, 0.5))
