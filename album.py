@@ -8,10 +8,11 @@ from console import busy
 from export.report import Frame, document, stepper
 from files import write_text
 from models.genotype import Genotype
+from searcher.blueprints import draw_architecture
 from searcher.checkpoint import read_log
 from searcher.frames import frames
 from searcher.heatmaps import draw_weights
-from searcher.pictures import draw_architecture, draw_history
+from searcher.pictures import draw_history
 from searcher.search import GENOTYPE, TRIALS, WEIGHTS
 
 ARCHITECTURE, HISTORY, SETTLING = "architecture.png", "history.png", "settling.html"

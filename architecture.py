@@ -172,7 +172,7 @@ def examine(subject: Subject, asked: Asked) -> Anatomy:
 
 def draw(genotype: Genotype, to: Path | None) -> Path:
     """A picture of the graphs; the path of its PNG."""
-    from searcher.pictures import draw_architecture
+    from searcher.blueprints import draw_architecture
 
     path = to or PICTURES / f"{genotype.fingerprint}.png"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Pad = Annotated[int, Field(strict=True, ge=0, le=256)]
 
 
-SIZES = ("width", "layers", "stem", "stem_stride", "head")
+SIZES = (
+    *("width", "layers", "stem", "stem_stride", "head"),
+    *("encoder", "repeats", "output_stride"),
+)
 """Every size that a family of networks may read; each takes its own and leaves the others."""
 
 
@@ -194,6 +197,9 @@ class Train(Strict):
     """Height and width of a random crop; ``data.size`` if absent."""
     sizes: Sizes = {}
     """Sizes of the final network that differ from the supernet's."""
+    encoder: Path | None = None
+    """Weights that the encoder starts from: the folder of a training or of a bundle, or a
+    safetensors file, of an encoder of the same size."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: Rate = 4e-3
     """The highest learning rate."""

@@ -36,6 +36,7 @@ from pace import Pace, Stop, leads
 from recipe import Compute, Recipe
 from runs import Stage
 from searcher import checkpoint, pictures
+from searcher.blueprints import draw_architecture
 from searcher.data import DataSet, Split
 from searcher.data.augment import Resized
 from searcher.data.batches import kept
@@ -147,16 +148,14 @@ class Build:
         check_labels(network, self.data)
         if leads():
             genotype.save(stage.folder / GENOTYPE)
-            pictures.draw_architecture(genotype, stage.folder / ARCHITECTURE)
+            draw_architecture(genotype, stage.folder / ARCHITECTURE)
             stage.finish(GENOTYPE, ARCHITECTURE)
 
     def train(self) -> bool:
         """Train the network of the genotype from scratch."""
         genotype = Genotype.load(self.run / "search" / GENOTYPE)
-        inputs = {**self.inputs("train"), "genotype": genotype.fingerprint}
-        if self.recipe.train.distill:
-            teacher = self.recipe.train.distill.teacher / weights.WEIGHTS
-            inputs["teacher"] = sha256(teacher) if teacher.is_file() else None
+        digests = self.taken_from()
+        inputs = {**self.inputs("train"), "genotype": genotype.fingerprint, **digests}
         stage = Stage(self.run / "train", inputs)
         stage.refuse_changes()
         if decided(stage.done):
@@ -167,6 +166,8 @@ class Build:
         sizes = read_by(genotype.family, settings.sizes)
         network = build(genotype.resized(**sizes), len(self.data.classes))
         check_labels(network, self.data)
+        if settings.encoder:
+            weights.load_encoder(network.body, settings.encoder)
         splits = self.train_split, self.val_split
         task = train_task(self.recipe, network.num_classes, *splits, self.data.labels)
         with watching("train", settings.epochs, len(task.train)) as watch:
@@ -187,6 +188,14 @@ class Build:
             stage.finish(weights.NETWORK, weights.WEIGHTS, METRICS, HISTORY)
         meet()
         return True
+
+    def taken_from(self) -> dict[str, str | None]:
+        """The digests of the weights that a training starts from or learns from, by their use."""
+        train = self.recipe.train
+        files = {"teacher": weights.file_of(train.distill.teacher)} if train.distill else {}
+        if train.encoder:
+            files["encoder"] = weights.file_of(train.encoder)
+        return {use: sha256(file) if file.is_file() else None for use, file in files.items()}
 
     def tracker(self, folder: Path, network: nn.Module | None, task: Task) -> Tracker | None:
         """What writes the events of a stage, if the recipe wants them."""

@@ -58,7 +58,10 @@ class Anatomy:
     macs: int
     """Multiply-adds of one image in evaluation mode, without the second head."""
     output_stride: int
-    """By how much the map is smaller than the image that the head reads last."""
+    """By how much the map is smaller than the image that the head reads last.
+
+    Of a body that decodes the maps of an encoder: by how much its logits are.
+    """
 
     def row(self) -> dict[str, Any]:
         """As one JSON object."""
@@ -107,7 +110,11 @@ def usual(genotype: Genotype) -> tuple[int, tuple[int, int]]:
 
 
 def output_stride(network: Network) -> int:
-    """The stride of the last map [B, C, h, w] that is computed before the head."""
+    """The stride of the last map [B, C, h, w] that is computed before the head, or of logits."""
+    if hasattr(network.body, "decode"):
+        with torch.no_grad(), evaluating(network):
+            logits = network.body(torch.empty(1, 3, PROBE, PROBE, device=META))
+        return nearest_stride(logits.shape[2])
     heights: list[int] = []
     finished: list[bool] = []
     head = network.body.get_submodule(HEAD)
@@ -124,4 +131,9 @@ def output_stride(network: Network) -> int:
     finally:
         for hook in hooks:
             hook.remove()
-    return 2 ** round(math.log2(PROBE / heights[-1]))
+    return nearest_stride(heights[-1])
+
+
+def nearest_stride(height: int) -> int:
+    """The power of two by which a map of the probe is smaller."""
+    return 2 ** round(math.log2(PROBE / height))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as packed
-from torch import Tensor
+from torch import Tensor, nn
 
 from files import write_bytes, write_text
 from models.genotype import Genotype
@@ -16,6 +17,9 @@ from models.network import Network, build
 
 NETWORK = "network.json"
 WEIGHTS = "weights.safetensors"
+ENCODER = "body.encoder."
+COUNTER = "num_batches_tracked"
+"""How often a batch norm was updated: nothing reads it, and other programs leave it out."""
 
 
 def save(network: Network, folder: Path) -> None:
@@ -52,13 +56,49 @@ def load_network(path: Path) -> Network:
 
 def load_weights(network: Network, path: Path) -> None:
     """Fill ``network`` from ``path``; ``ValueError`` names the layer that does not fit."""
+    tensors = read(path)
+    check_fit(tensors, network.state_dict(), path)
+    network.load_state_dict(tensors)
+
+
+def load_encoder(body: nn.Module, path: Path) -> None:
+    """Fill the ``encoder`` of ``body``, the network's, from a folder or a safetensors file.
+
+    The folder is that of a training or a bundle.  Of its layers those below ``body.encoder.`` are
+    taken; where there are none the file is an encoder's alone.  ``ValueError`` names what is wrong:
+    an encoder of another size does not fit.
+    """
+    encoder = getattr(body, "encoder", None)
+    if not isinstance(encoder, nn.Module):
+        raise ValueError("train.encoder: the networks of this genotype's family have no encoder")
+    try:
+        stored = read(file_of(path))
+        tensors = {n.removeprefix(ENCODER): t for n, t in stored.items() if n.startswith(ENCODER)}
+        counters = {n: t for n, t in encoder.state_dict().items() if n.endswith(COUNTER)}
+        tensors = {**counters, **(tensors or stored)}
+        check_fit(tensors, encoder.state_dict(), file_of(path))
+    except ValueError as error:
+        raise ValueError(f"train.encoder: {error} (it must be of the same sizes.encoder)") from None
+    encoder.load_state_dict(tensors)
+
+
+def file_of(path: Path) -> Path:
+    """The weights that a folder holds, or the file that is named itself."""
+    return path / WEIGHTS if path.is_dir() else path
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name; ``ValueError`` where it is none."""
     if not path.is_file():
         raise ValueError(f"{path} does not exist: run 'segnas train' first")
     try:
-        tensors = load_file(path)
+        return load_file(path)
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path} is not a safetensors file: {error}") from None
-    expected = network.state_dict()
+
+
+def check_fit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
+    """The same names and shapes; ``ValueError`` names the layer of ``path`` that does not fit."""
     for name in sorted({*expected, *tensors}):
         if name not in tensors or name not in expected:
             where = "missing from" if name not in tensors else "not wanted, but in"
@@ -66,7 +106,6 @@ def load_weights(network: Network, path: Path) -> None:
         have, want = kind(tensors[name]), kind(expected[name])
         if have != want:
             raise ValueError(f"layer {name} of {path} is {have}; the network needs {want}")
-    network.load_state_dict(tensors)
 
 
 def kind(tensor: Tensor) -> str:

@@ -28,13 +28,15 @@ class Tapped(nn.Module):
         self.network = network
         self.head = second_head(network)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, 3, H, W] -> logits of the network and of the second head, [B, K, H, W] both.
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """[B, 3, H, W] -> logits of the network and of the second head, [B, K, H, W] each.
 
-        Of a classifier [B, K, 1, 1].
+        Of a classifier [B, K, 1, 1].  Auxiliary cells are several heads.
         """
         logits, seen = tap(self.network, pixels)
-        return logits, resize(self.head(seen), spatial(logits))
+        found = self.head(seen)
+        second = found if isinstance(found, tuple) else (found,)
+        return logits, *(resize(other, spatial(logits)) for other in second)
 
 
 def second_head(network: Network) -> nn.Module:

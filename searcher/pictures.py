@@ -1,4 +1,4 @@
-"""Pictures of what was found and of how it went: ``architecture.png`` and ``history.png``."""
+"""Pictures of cells, paths and stages, and of how it went: ``history.png``."""
 
 from __future__ import annotations
 
@@ -44,21 +44,6 @@ Point = tuple[float, float]
 
 INPUTS: Mapping[int, Point] = {0: (0.0, 0.4), 1: (0.0, -0.9)}
 """Where the inputs of a cell stand, if an op reads them."""
-
-
-def draw_architecture(genotype: Genotype, path: Path) -> None:
-    """One panel for each cell of a genotype, and one for its way through the trellis.
-
-    Of a pyramid, the stages from the finest to the coarsest.
-    """
-    if "stages" in genotype.graphs:
-        draw_stages(genotype.graphs["stages"], path)
-        return
-    figure, panels = paneled(genotype)
-    for name, axes in panels.items():
-        draw = draw_path if name == "path" else draw_cell
-        draw(axes, genotype.graphs[name])
-    save(figure, path)
 
 
 def paneled(genotype: Genotype, head: float = 0) -> tuple[Figure, dict[str, Axes]]:

@@ -4,6 +4,9 @@ A family is a function ``(genotype, num_classes, place) -> body`` and the body m
 images [B, 3, H, W] to logits [B, K, h, w] at a stride of its own, or [B, K, 1, 1] where an image
 has one class.  Its ``middle``, where it has one, is the part whose output [B, C, h, w] an auxiliary
 head reads in training: that of its ``auxiliary_head(num_classes)``, or a general one.
+
+A body with an ``encoder``, [B, 3, H, W] -> a tuple of maps, has ``decode(maps) -> logits`` too, so
+that the maps of an encoder that does not learn can be computed once.
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ from models.cell import Place
 from models.families.cell_sequence import CellSequence
 from models.families.cell_stack import CellStack
 from models.families.classifier_stack import ClassifierStack
+from models.families.dense_prediction import DensePrediction
+from models.families.encoder_classifier import EncoderClassifier
+from models.families.fusion_decoder import FusionDecoder
 from models.families.hnasnet import HnasNet
 from models.families.multi_scale import MultiScale
 from models.families.pyramid import Pyramid
@@ -40,7 +46,10 @@ FAMILIES: dict[str, Family] = {
     "trellis": Trellis,
     "hnasnet": HnasNet,
     "pyramid": Pyramid,
+    "dense_prediction": DensePrediction,
+    "fusion_decoder": FusionDecoder,
+    "encoder_classifier": EncoderClassifier,
 }
 
-CLASSIFIERS = frozenset({"classifier_stack"})
+CLASSIFIERS = frozenset({"classifier_stack", "encoder_classifier"})
 """The families whose networks give one class to an image; those of the others label pixels."""

@@ -16,24 +16,31 @@ from models.families import FAMILIES
 from models.genotype import Edge, Genotype, Size
 
 
-class SearchSpace(Protocol):
-    """What may be chosen.  It knows nothing of how it is searched."""
+class Sampled(Protocol):
+    """What may be chosen by trying.  It knows nothing of how it is searched."""
+
+    def sample(self, rng: random.Random) -> Genotype:
+        """A randomly drawn architecture."""
+
+    def mutate(self, genotype: Genotype, rng: random.Random) -> Genotype:
+        """One of the space's, with one choice changed."""
+
+    def count(self) -> int:
+        """How many different genotypes ``sample`` can draw."""
+
+
+class SearchSpace(Sampled, Protocol):
+    """What may be chosen by gradients too: all of it together is a supernet."""
 
     @property
     def ops(self) -> Mapping[str, tuple[str, ...]]:
         """The candidates on the edges of each graph."""
-
-    def sample(self, rng: random.Random) -> Genotype:
-        """A randomly drawn architecture."""
 
     def complete(self) -> Genotype:
         """Every edge there is: the skeleton of the supernet."""
 
     def discretize(self, weights: Mapping[str, Tensor]) -> Genotype:
         """The architecture that the mixture ``weights`` ([edges, ops] a graph) prefer."""
-
-    def count(self) -> int:
-        """How many different genotypes ``sample`` can draw."""
 
 
 Graphs = Mapping[str, tuple[Edge, ...]]
@@ -110,3 +117,29 @@ def strongest_each(
 def ways_each(skeleton: Graphs, ops: Candidates, keep: Mapping[str, int] = PAIRS) -> int:
     """How many architectures :func:`strongest_each` can give."""
     return math.prod(ways(skeleton[n], names, keep.get(n, 2)) for n, names in ops.items())
+
+
+def neighbours(
+    edges: tuple[Edge, ...], skeleton: tuple[Edge, ...], ops: tuple[str, ...]
+) -> list[tuple[Edge, ...]]:
+    """The cells that differ from one of :func:`strongest` in an op, or in where an edge begins.
+
+    No two edges lead from the same node to the same, and no op is ``none``.
+    """
+    taken = {(edge.src, edge.dst) for edge in edges}
+    found: list[tuple[Edge, ...]] = []
+    for i, edge in enumerate(edges):
+        free = [e.src for e in skeleton if e.dst == edge.dst and (e.src, e.dst) not in taken]
+        others = [Edge(edge.src, edge.dst, op) for op in ops if op not in ("none", edge.op)]
+        for other in (*others, *(Edge(src, edge.dst, edge.op) for src in free)):
+            changed = (*edges[:i], other, *edges[i + 1 :])
+            found.append(tuple(sorted(changed, key=lambda e: (e.dst, e.src))))
+    return found
+
+
+def mutate_one(
+    graphs: Graphs, skeleton: Graphs, ops: Candidates, rng: random.Random
+) -> dict[str, tuple[Edge, ...]]:
+    """One of the graphs replaced by one of its :func:`neighbours`."""
+    name = rng.choice(sorted(ops))
+    return {**graphs, name: rng.choice(neighbours(graphs[name], skeleton[name], ops[name]))}

@@ -10,15 +10,16 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from models.cell import MIXED
-from models.families.trellis import LEVELS, layer
+from models.families.trellis import LEVELS, layer, level
 from models.genotype import Edge, Genotype, Size
 from searcher.relaxations import PathSoftmax
-from searcher.spaces import all_edges, draw, read_by, strongest, ways
+from searcher.spaces import all_edges, draw, neighbours, read_by, strongest, ways
 
 OPS = (
     "none",
@@ -57,6 +58,13 @@ class AutoDeepLab:
         weights = PathSoftmax(self.path).outgoing(logits)
         return self.genotype(draw(self.edges, OPS, rng), self.viterbi(weights))
 
+    def mutate(self, genotype: Genotype, rng: random.Random) -> Genotype:
+        """Another cell, or a path that passes one layer at another resolution."""
+        cell, path = genotype.graphs["cell"], genotype.graphs["path"]
+        if rng.random() < 0.5:
+            return self.genotype(rng.choice(neighbours(cell, self.edges, OPS)), path)
+        return self.genotype(cell, rng.choice(path_neighbours(path)))
+
     def discretize(self, weights: Mapping[str, Tensor]) -> Genotype:
         cell = strongest(self.edges, weights["cell"], OPS)
         return self.genotype(cell, self.viterbi(weights["path"]))
@@ -85,6 +93,19 @@ class AutoDeepLab:
 
     def genotype(self, cell: tuple[Edge, ...], path: tuple[Edge, ...]) -> Genotype:
         return Genotype("hnasnet", {"cell": cell, "path": path}, self.sizes)
+
+
+def path_neighbours(path: tuple[Edge, ...]) -> list[tuple[Edge, ...]]:
+    """The paths that differ in the resolution of one layer; the last one always can."""
+    levels = [0, *(level(edge.dst) for edge in path)]
+    found: list[tuple[Edge, ...]] = []
+    for i in range(1, len(levels)):
+        for k in range(min(i, LEVELS - 1) + 1):
+            moved = [*levels[:i], k, *levels[i + 1 :]]
+            if k != levels[i] and all(abs(a - b) <= 1 for a, b in pairwise(moved)):
+                nodes = [j * LEVELS + a for j, a in enumerate(moved)]
+                found.append(tuple(Edge(src, dst, *PATH) for src, dst in pairwise(nodes)))
+    return found
 
 
 def count_paths(layers: int) -> int:

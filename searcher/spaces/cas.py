@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from models.genotype import Edge, Genotype, Size
-from searcher.spaces import all_edges, draw_each, read_by, strongest_each, ways_each
+from searcher.spaces import all_edges, draw_each, mutate_one, read_by, strongest_each, ways_each
 from searcher.spaces.darts import OPS
 
 CONTEXT = "context"
@@ -57,6 +57,9 @@ class Cas:
 
     def sample(self, rng: random.Random) -> Genotype:
         return self.genotype(draw_each(self.edges, self.ops, rng, self.keep))
+
+    def mutate(self, genotype: Genotype, rng: random.Random) -> Genotype:
+        return self.genotype(mutate_one(genotype.graphs, self.edges, self.ops, rng))
 
     def discretize(self, weights: Mapping[str, Tensor]) -> Genotype:
         return self.genotype(strongest_each(self.edges, self.ops, weights, self.keep))

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from models.genotype import Edge, Genotype, Size
-from searcher.spaces import all_edges, draw_each, read_by, strongest_each, ways_each
+from searcher.spaces import all_edges, draw_each, mutate_one, read_by, strongest_each, ways_each
 
 OPS = (
     "none",
@@ -42,6 +42,10 @@ class Darts:
 
     def sample(self, rng: random.Random) -> Genotype:
         return self.genotype(draw_each(self.complete().graphs, self.ops, rng))
+
+    def mutate(self, genotype: Genotype, rng: random.Random) -> Genotype:
+        graphs = self.complete().graphs
+        return self.genotype(mutate_one(genotype.graphs, graphs, self.ops, rng))
 
     def discretize(self, weights: Mapping[str, Tensor]) -> Genotype:
         return self.genotype(strongest_each(self.complete().graphs, self.ops, weights))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.families.cell_sequence import MOST_CELLS
 from models.genotype import Edge, Genotype, Size
-from searcher.spaces import all_edges, draw_each, read_by, strongest_each, ways_each
+from searcher.spaces import all_edges, draw_each, mutate_one, read_by, strongest_each, ways_each
 
 OPS = (
     "none",
@@ -46,6 +46,10 @@ class Gas:
 
     def sample(self, rng: random.Random) -> Genotype:
         return self.genotype(draw_each(self.complete().graphs, self.ops, rng))
+
+    def mutate(self, genotype: Genotype, rng: random.Random) -> Genotype:
+        graphs = self.complete().graphs
+        return self.genotype(mutate_one(genotype.graphs, graphs, self.ops, rng))
 
     def discretize(self, weights: Mapping[str, Tensor]) -> Genotype:
         return self.genotype(strongest_each(self.complete().graphs, self.ops, weights))
