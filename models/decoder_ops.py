@@ -13,7 +13,7 @@ from itertools import product
 from torch import Tensor, nn
 
 from models.heads import ImagePool
-from models.layers import ConvNormAct, Zero, averaging, conv, resize_corners, spatial
+from models.layers import ConvNormAct, Depthwise, Zero, averaging, conv, resize_corners, spatial
 
 RATES = (1, 3, 6, 9, 12, 15, 18, 21)
 """DPC, section 3.1: of rows and of columns, each for itself."""
@@ -40,7 +40,7 @@ class AtrousSeparable(nn.Sequential):
     """
 
     def __init__(self, c_in: int, c_out: int, rate: tuple[int, int]) -> None:
-        depthwise = nn.Conv2d(c_in, c_in, 3, 1, rate, rate, c_in, bias=False)
+        depthwise = Depthwise(c_in, 3, dilation=rate)
         pointwise = conv(c_in, c_out)
         for layer, std in ((depthwise, DEPTHWISE_STD), (pointwise, POINTWISE_STD)):
             nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
@@ -100,7 +100,7 @@ def separable(channels: int, repeats: int, kernel: int, rate: int = 1) -> nn.Seq
     layers: list[nn.Module] = []
     for _ in range(repeats):
         layers += [
-            conv(channels, channels, kernel, 1, rate, channels),
+            Depthwise(channels, kernel, dilation=rate),
             conv(channels, channels),
             nn.BatchNorm2d(channels),
             nn.ReLU(inplace=True),

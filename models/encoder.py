@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from models.layers import conv
+from models.layers import Depthwise, conv
 
 STEM = 32
 ROWS = (
@@ -49,7 +49,7 @@ class Encoder(nn.Module):
         widths = [scaled(channels, percent) for _, channels, _, _ in ROWS]
         self.channels = tuple(widths[row] for row in self.taps)
         c_in = scaled(STEM, percent)
-        self.stem = unit(3, c_in, 3, 2)
+        self.stem = activated(conv(3, c_in, 3, 2))
         self.rows = nn.ModuleList()
         taken, rate = 2, 1
         for (expansion, _, blocks, stride), c_out in zip(ROWS, widths, strict=True):
@@ -78,8 +78,8 @@ class InvertedResidual(nn.Module):
         inner = c_in * expansion
         self.residual = stride == 1 and c_in == c_out
         self.layers = nn.Sequential(
-            unit(c_in, inner),
-            unit(inner, inner, 3, stride, rate, inner),
+            activated(conv(c_in, inner)),
+            activated(Depthwise(inner, 3, stride, rate)),
             conv(inner, c_out),
             nn.BatchNorm2d(c_out),
         )
@@ -90,15 +90,9 @@ class InvertedResidual(nn.Module):
         return x + y if self.residual else y
 
 
-def unit(
-    c_in: int, c_out: int, kernel: int = 1, stride: int = 1, rate: int = 1, groups: int = 1
-) -> nn.Sequential:
-    """Convolution, batch norm, ReLU6: [B, Cin, H, W] -> [B, Cout, H/stride, W/stride]."""
-    return nn.Sequential(
-        conv(c_in, c_out, kernel, stride, rate, groups),
-        nn.BatchNorm2d(c_out),
-        nn.ReLU6(inplace=True),
-    )
+def activated(layer: nn.Conv2d) -> nn.Sequential:
+    """A convolution, batch norm, ReLU6."""
+    return nn.Sequential(layer, nn.BatchNorm2d(layer.out_channels), nn.ReLU6(inplace=True))
 
 
 def scaled(channels: int, percent: int) -> int:

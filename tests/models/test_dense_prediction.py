@@ -10,6 +10,7 @@ from models import published
 from models.decoder_ops import DENSE_OPS, AtrousSeparable, GridPool
 from models.families.dense_prediction import Branches, DensePrediction
 from models.genotype import Edge, Genotype
+from models.layers import Depthwise
 from models.network import build
 
 CELL = published.load("dpc").genotype
@@ -64,7 +65,8 @@ def test_a_point_reaches_rows_1_and_columns_6_of_the_first_branch(stride: int, f
 
 def test_there_is_a_relu_between_depthwise_and_pointwise() -> None:
     kinds = [type(layer) for layer in AtrousSeparable(4, 8, (1, 1))]
-    assert kinds == [nn.Conv2d, nn.BatchNorm2d, nn.ReLU] * 2
+    norm = [nn.BatchNorm2d, nn.ReLU]
+    assert kinds == [Depthwise, *norm, nn.Conv2d, *norm]
 
 
 def test_all_branches_are_joined_and_each_reads_its_source() -> None:
