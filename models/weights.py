@@ -73,12 +73,16 @@ def load_encoder(body: nn.Module, path: Path) -> None:
         raise ValueError("train.encoder: the networks of this genotype's family have no encoder")
     try:
         stored = read(file_of(path))
-        tensors = {n.removeprefix(ENCODER): t for n, t in stored.items() if n.startswith(ENCODER)}
-        counters = {n: t for n, t in encoder.state_dict().items() if n.endswith(COUNTER)}
-        tensors = {**counters, **(tensors or stored)}
+    except ValueError as error:
+        raise ValueError(f"train.encoder: {error}") from None
+    tensors = {n.removeprefix(ENCODER): t for n, t in stored.items() if n.startswith(ENCODER)}
+    counters = {n: t for n, t in encoder.state_dict().items() if n.endswith(COUNTER)}
+    tensors = {**counters, **(tensors or stored)}
+    try:
         check_fit(tensors, encoder.state_dict(), file_of(path))
     except ValueError as error:
-        raise ValueError(f"train.encoder: {error} (it must be of the same sizes.encoder)") from None
+        remedy = "sizes.encoder must be what that one was trained with"
+        raise ValueError(f"train.encoder: {error}; {remedy}") from None
     encoder.load_state_dict(tensors)
 
 

@@ -28,8 +28,8 @@ system: given
 out: {folder}/second
 data: {{size: [64, 64], train: 4, val: 2}}
 search: {{genotype: published/fast_nas_arch1}}
-train: {{epochs: 1, batch: 2, sizes: {{encoder: 10, head: 8, stem: 4}}, auxiliary: 0.15,
-  encoder: {folder}/first/train, lr: 1.0e-12, weight_decay: 0.0}}
+train: {{epochs: 1, batch: 2, sizes: {{encoder: 10, head: 8, stem: 4}},
+  encoder: {folder}/first/train, auxiliary: 0.15, lr: 1.0e-12, weight_decay: 0.0}}
 compute: {{precision: fp32, device: cpu, threads: 1}}
 """
 

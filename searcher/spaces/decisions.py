@@ -25,7 +25,7 @@ class Decisions(Sampled, Protocol):
 
     @property
     def choices(self) -> Sequence[Decision]:
-        """In the order in which they are taken; the last ones do not depend on the first."""
+        """In the order in which they are taken; none restricts another."""
 
     def from_actions(self, actions: Sequence[int]) -> Genotype:
         """The genotype that ``actions``, one for each decision, choose."""

@@ -17,12 +17,15 @@ from searcher.spaces.decisions import Decision, changed, check_actions, drawn
 OPS = tuple(DENSE_OPS)
 BRANCHES = 5
 
+SIZES: Mapping[str, Size] = {"encoder": 100, "head": 256, "output_stride": 16}
+"""Those of the paper's search, where nothing else is asked for."""
+
 
 class Dpc:
     """``branches`` branches; the decisions are the input and the op of each in turn."""
 
     def __init__(self, sizes: Mapping[str, Size], branches: int = BRANCHES) -> None:
-        self.sizes = read_by("dense_prediction", sizes)
+        self.sizes = {**SIZES, **read_by("dense_prediction", sizes)}
         self.choices: tuple[Decision, ...] = tuple(
             decision
             for i in range(branches)

@@ -39,6 +39,9 @@ CELL = tuple(
 )
 """Of each layer: position, position, op, op."""
 
+SIZES: Mapping[str, Size] = {"encoder": 100, "head": 48, "repeats": 1}
+"""Those of the paper's search, where nothing else is asked for."""
+
 
 class FastNas:
     """20 actions: six connections, the first op with its input, and four for each layer."""
@@ -46,7 +49,7 @@ class FastNas:
     choices: tuple[Decision, ...] = (*FUSIONS, *FIRST, *CELL)
 
     def __init__(self, sizes: Mapping[str, Size]) -> None:
-        self.sizes = read_by("fusion_decoder", sizes)
+        self.sizes = {**SIZES, **read_by("fusion_decoder", sizes)}
 
     def sample(self, rng: random.Random) -> Genotype:
         return self.from_actions(drawn(self.choices, rng))

@@ -98,7 +98,7 @@ def test_a_block_adds_its_two_ways_at_the_finer_size() -> None:
     blocks = body.head.fusion(maps)
     assert [y.shape[2:] for y in blocks] == [(2, 3), (4, 6), (16, 24)]
     adapted = [adapt(x) for adapt, x in zip(body.head.fusion.adapt, maps, strict=True)]
-    first, second = body.head.fusion.blocks[0].ways
+    first, second = (body.head.fusion.get_submodule(f"blocks.0.ways.{way}") for way in range(2))
     torch.testing.assert_close(blocks[0], first(adapted[3]) + second(adapted[3]))
     assert not torch.equal(first(adapted[3]), second(adapted[3])), "weights of their own"
 
@@ -133,7 +133,7 @@ def test_auxiliary_cells_read_the_blocks_in_training_alone() -> None:
     logits, others = network.body.decode_all(maps, auxiliary)
     assert logits.shape == (2, 3, 8, 8)
     assert [y.shape for y in others] == [(2, 3, n, n) for n in (4, 8, 4)]
-    sum(y.sum() for y in others).backward()
+    torch.stack([y.sum() for y in others]).sum().backward()
     assert all(p.grad is not None for p in network.body.encoder.parameters())
     assert network.body.head.classify.weight.grad is None
 

@@ -122,6 +122,12 @@ def test_a_wrong_row_of_actions_is_refused(space: Decisions) -> None:
         space.from_actions([0, 81, *right[2:]])
 
 
+def test_what_is_not_asked_for_has_the_size_of_the_paper_s_search() -> None:
+    rng = random.Random(0)
+    assert Dpc({"width": 4}).sample(rng).sizes == {"encoder": 100, "head": 256, "output_stride": 16}
+    assert FastNas({"head": 64}).sample(rng).sizes == {"encoder": 100, "head": 64, "repeats": 1}
+
+
 @pytest.mark.parametrize("space", [*CELLS, *SPACES], ids=named)
 def test_the_same_seed_draws_and_changes_the_same(space: Sampled) -> None:
     def walk(seed: int) -> list[Genotype]:
