@@ -11,11 +11,13 @@ from models.genotype import Genotype
 from searcher.blueprints import draw_architecture
 from searcher.checkpoint import read_log
 from searcher.frames import frames
+from searcher.fronts import draw_fronts, draw_trials
 from searcher.heatmaps import draw_weights
 from searcher.pictures import draw_history
 from searcher.search import GENOTYPE, TRIALS, WEIGHTS
 
 ARCHITECTURE, HISTORY, SETTLING = "architecture.png", "history.png", "settling.html"
+FRONTS = "fronts.png"
 TITLE = "How the architecture settled"
 LARGEST = 1_500_000
 """Bytes of pictures that a run's page takes in."""
@@ -24,13 +26,15 @@ LARGEST = 1_500_000
 def draw_search(folder: Path) -> list[str]:
     """Draw what a search left in ``folder``; the names of the files.
 
-    The same log gives the same bytes.  Without a supernet there are no weights, and no pictures of
-    them.
+    The same log gives the same bytes.  Without a supernet there are candidates and no weights.
     """
     draw_architecture(Genotype.load(folder / GENOTYPE), folder / ARCHITECTURE)
-    draw_history(read_log(folder / TRIALS), folder / HISTORY)
     if not (folder / WEIGHTS).is_file():
-        return [ARCHITECTURE, HISTORY]
+        trials = read_log(folder / TRIALS)
+        draw_trials(trials, folder / HISTORY)
+        draw_fronts(trials, folder / FRONTS)
+        return [ARCHITECTURE, HISTORY, FRONTS]
+    draw_history(read_log(folder / TRIALS), folder / HISTORY)
     lines = read_log(folder / WEIGHTS)
     with busy("drawing the search"):
         maps = {f"weights-{graph}.png": graph for graph in lines[-1]["weights"]}
@@ -48,6 +52,7 @@ def drawings(run: Path) -> dict[str, Path]:
     found = {
         "The architecture that was found": search / ARCHITECTURE,
         "The search": search / HISTORY,
+        "What the candidates cost": search / FRONTS,
         **{f"Weights over time: {graph}": path for graph, path in maps.items()},
         "The training": run / "train" / HISTORY,
     }

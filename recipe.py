@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from documents import parse, read_yaml
 from sections import Data, HeightWidth, Positive, Rate, Search, Strict, Train
 
-SystemName = Literal["darts", "auto_deeplab", "gas", "cas", "given"]
+SystemName = Literal["darts", "auto_deeplab", "gas", "cas", "dpc", "fast_nas", "given"]
 
 
 class Export(Strict):
@@ -54,6 +54,8 @@ class Compute(Strict):
 
 COSTED, UNROLLED = ("cas", "gas"), ("darts", "auto_deeplab", "cas")
 """The systems that mind a cost, and those that know gradients of second order."""
+DECODING = ("dpc", "fast_nas")
+"""The systems that try decoders on an encoder."""
 
 
 class Recipe(Strict):
@@ -81,7 +83,12 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def asks_what_its_system_does(self) -> Self:
         cost, order = self.search.cost is not None, self.search.order == 2
-        wanted = [("search.cost", cost, COSTED), ("search.order: 2", order, UNROLLED)]
+        wanted = [
+            ("search.cost", cost, COSTED),
+            ("search.order: 2", order, UNROLLED),
+            ("search.encoder", self.search.encoder is not None, DECODING),
+            ("search.strategy: " + str(self.search.strategy), self.by_controller, DECODING),
+        ]
         for key, asked, systems in wanted:
             if asked and self.system not in (*systems, "given"):
                 raise ValueError(
@@ -89,6 +96,20 @@ class Recipe(Strict):
                     f"{', '.join(systems)}"
                 )
         return self
+
+    @property
+    def by_controller(self) -> bool:
+        return self.search.strategy in ("ppo", "reinforce")
+
+    @property
+    def tries(self) -> bool:
+        """Whether candidates are tried one by one, and no supernet is trained."""
+        return self.system in DECODING or self.search.strategy is not None
+
+    @property
+    def steps(self) -> int:
+        """How many steps the search has: candidates, or epochs of a supernet."""
+        return self.search.trials if self.tries else self.search.epochs
 
     @classmethod
     def load(cls, path: Path, overrides: Iterable[str] = ()) -> Self:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 DataName = Literal["streets", "camvid", "cityscapes", "voc", "ade20k", "folder", "class_folders"]
+Strategy = Literal["random", "local", "evolution", "ppo", "reinforce"]
 RuntimeName = Literal["onnxruntime", "torch"]
 Pixels = Annotated[int, Field(strict=True, ge=32, le=8192)]
 HeightWidth = tuple[Pixels, Pixels]
@@ -98,11 +99,32 @@ class Cost(Strict):
     threads: Positive = 1
 
 
+class Proxy(Strict):
+    """How a candidate that is tried is scored: it is trained for a while and validated."""
+
+    epochs: Positive = 4
+    lr: Rate = 3e-3
+    polyak: Share = 0.9
+    """How slowly an average follows the weights; it is what is validated."""
+    auxiliary: NotNegative = 0.15
+    """How much the loss of auxiliary cells counts, where a network has them."""
+
+
 class Search(Strict):
-    """The search: how large the supernet is and how long it is trained."""
+    """The search: how large the supernet is and how long it is trained, or what is tried."""
 
     genotype: Path | None = None
     """A genotype's JSON, or ``published/NAME``: it is taken and nothing is searched."""
+    strategy: Strategy | None = None
+    """How a system that tries candidates chooses the next: at random; at random and near the best;
+    by evolution; by a controller that learns (PPO, REINFORCE).  Given to a system of gradients, its
+    candidates are trained one by one instead."""
+    trials: Positive = 16
+    """How many candidates are tried."""
+    proxy: Proxy = Proxy()
+    encoder: Path | None = None
+    """``dpc``, ``fast_nas``: weights of an encoder, as in ``train.encoder``; it stays as it is, and
+    what it makes of the images is computed once for all candidates."""
     epochs: Positive = 8
     warmup: Annotated[int, Field(strict=True, ge=0)] = 3
     """Epochs in which only the weights learn and the architecture waits."""

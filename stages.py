@@ -46,7 +46,7 @@ from searcher.prepare import check_labels, search_task, train_task
 from searcher.ranks import decided, meet, several
 from searcher.search import GENOTYPE, TRIALS, search
 from searcher.spaces import read_by
-from searcher.systems import CLASSIFYING, SYSTEMS
+from searcher.systems import CLASSIFYING, SCORES, assembled
 from searcher.task import Task
 from searcher.tracking import EVENTS, Tracker, tracking
 from searcher.train import METRICS, fit
@@ -95,6 +95,8 @@ class Build:
         if section == "search" and self.recipe.search.genotype:
             genotype = architecture.given(self.recipe.search.genotype)
             document["search"] = {"genotype": genotype.fingerprint}
+        if section == "search" and self.recipe.search.encoder:
+            document["search"]["encoder"] = digest(weights.file_of(self.recipe.search.encoder))
         if section == "search" and (cost := document["search"].get("cost")):
             cost["table"] = table_digest(self.recipe)
             cost["of"] = {"size": document["export"]["size"], "sizes": document["train"]["sizes"]}
@@ -111,25 +113,30 @@ class Build:
             self.take(self.recipe.search.genotype, stage)
             meet()
             return True
+        if self.recipe.tries and several():
+            raise ValueError(
+                "candidates are tried by one process: start the search without torchrun"
+            )
         target = target_of(self.recipe)
         torch.manual_seed(self.recipe.seed)
         settings = self.recipe.search
         classes = len(self.data.classes)
         splits = self.train_split, self.val_split
         task = search_task(self.recipe, classes, *splits, self.data.labels)
-        with watching("search", settings.epochs, len(task.train)) as watch:
+        batches = len(task.train) * (settings.proxy.epochs if self.recipe.tries else 1)
+        with watching("search", self.recipe.steps, batches) as watch:
             task = replace(task, tick=watch.tick, target=target)
-            strategy = SYSTEMS[self.recipe.system](task, settings)
+            strategy = assembled(self.recipe.system, task, settings)
             tracker = self.tracker(stage.folder, getattr(strategy, "supernet", None), task)
             with tracking(watch.report, tracker) as report:
                 trial = search(
                     strategy,
-                    settings.epochs,
+                    self.recipe.steps,
                     stage.folder,
                     report,
                     key=stage.key,
                     pace=self.pace,
-                    metric=task.metric,
+                    metric=SCORES.get(self.recipe.system, task.metric),
                 )
         if leads():
             if sentence := too_heavy(trial.costs):
@@ -195,7 +202,7 @@ class Build:
         files = {"teacher": weights.file_of(train.distill.teacher)} if train.distill else {}
         if train.encoder:
             files["encoder"] = weights.file_of(train.encoder)
-        return {use: sha256(file) if file.is_file() else None for use, file in files.items()}
+        return {use: digest(file) for use, file in files.items()}
 
     def tracker(self, folder: Path, network: nn.Module | None, task: Task) -> Tracker | None:
         """What writes the events of a stage, if the recipe wants them."""
@@ -306,6 +313,11 @@ class Build:
         changed = "".join(f"#   --set {override}\n" for override in self.overrides)
         header = f"# What this run was made with.\n{changed}"
         write_text(self.run / RECIPE, header + self.recipe.to_yaml())
+
+
+def digest(file: Path) -> str | None:
+    """The SHA-256 of a file that a stage reads, or None where there is none."""
+    return sha256(file) if file.is_file() else None
 
 
 def machine_for(compute: Compute) -> str:

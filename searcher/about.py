@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from searcher.spaces import SearchSpace
+from searcher.spaces import Sampled, SearchSpace
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.cas import Cas
 from searcher.spaces.darts import Darts
+from searcher.spaces.dpc import Dpc
+from searcher.spaces.fast_nas import FastNas
 from searcher.spaces.gas import Gas
 
 
@@ -34,8 +36,10 @@ class About:
     source: str
     space: Callable[[], SearchSpace] | None = None
     """The space at the paper's sizes."""
+    tried: Callable[[], Sampled] | None = None
+    """The space where there is no supernet."""
     parameters: str = ""
-    """The architecture parameters in words, where there is no such space."""
+    """The architecture parameters in words, where there is no supernet."""
     paper_counts: int | None = None
     """Architectures as the paper counts them, where it does so otherwise than we."""
 
@@ -73,6 +77,7 @@ ABOUT: Mapping[str, About] = {
         where="Cityscapes, 1025 x 2049",
         search_cost="370 GPUs for a week",
         source="paper",
+        tried=lambda: Dpc({}),
         parameters="none",
     ),
     "cas": About(
@@ -95,6 +100,7 @@ ABOUT: Mapping[str, About] = {
         where="VOC 2012",
         search_cost="8 GPU days on 2 GTX 1080 Ti",
         source="authors' code; mIoU from memory",
+        tried=lambda: FastNas({}),
         parameters="none: 20 tokens",
     ),
     "gas": About(
@@ -131,12 +137,14 @@ def rows(names: Mapping[str, object]) -> list[dict[str, Any]]:
 
 
 def row(about: About) -> dict[str, Any]:
-    texts = {key: value for key, value in vars(about).items() if key not in ("space", "parameters")}
+    apart = ("space", "tried", "parameters")
+    texts = {key: value for key, value in vars(about).items() if key not in apart}
     space = about.space() if about.space else None
+    tried = space or (about.tried() if about.tried else None)
     return {
         **texts,
         "parameters": weighed(space) if space else about.parameters,
-        "architectures": space.count() if space else None,
+        "architectures": tried.count() if tried else None,
         "measured_here": False,
     }
 

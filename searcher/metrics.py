@@ -76,6 +76,11 @@ class Confusion:
         """IoU averaged with the share of the labelled pixels that each class has, 0..1."""
         return float((self.pixels * self.iou).nansum() / self.pixels.sum())
 
+    @property
+    def reward(self) -> float:
+        """Fast NAS's: the geometric mean of mean IoU, mean accuracy and frequency-weighted IoU."""
+        return (self.miou * self.mean_accuracy * self.frequency_weighted_iou) ** (1 / 3)
+
 
 class BoundaryConfusion:
     """Counts over the pixels near a class's boundary, in the labels or in the prediction.

@@ -16,7 +16,7 @@ from models.network import Network
 from recipe import Compute, Recipe
 from searcher.data import DataSet, Split
 from searcher.data.augment import Augmented, Resized
-from searcher.data.batches import Batches, halves
+from searcher.data.batches import Batches, halves, held_out
 from searcher.data.frequencies import pixel_counts, repeats
 from searcher.systems import JOINT
 from searcher.task import Task
@@ -59,14 +59,17 @@ def search_task(
 ) -> Task:
     """Weights learn on one half of ``train``, the architecture on the other.
 
-    Where both learn together they do so on all of it.
+    Where both learn together they do so on all of it.  Candidates that are tried learn on nine
+    tenths of it and are scored on the rest, so that nothing is chosen by ``val``.
     """
     settings = recipe.search
     size = settings.size or recipe.data.size
     crop = settings.crop or size
     look = Augmented(size, crop, settings.scale, settings.colour, pad=settings.pad)
     joint = recipe.system in JOINT
-    weights, arch = (train, None) if joint else halves(train, recipe.seed)
+    weights, arch = (train, None) if joint or recipe.tries else halves(train, recipe.seed)
+    if recipe.tries:
+        weights, val = held_out(train, recipe.seed)
     workers = recipe.data.workers
     fabric = fabric_for(recipe.compute)
     batch = settings.batch * fabric.world_size

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
+from operator import attrgetter
 
 from models.genotype import Size
+from searcher.estimators import Decoders, ProxyTraining, Source, Whole
 from searcher.guided import GuidedGumbel
+from searcher.metrics import Confusion
 from searcher.penalty import Penalty
 from searcher.relaxations import PathSoftmax, softmax
 from searcher.schedules import Schedule, in_turn, together
-from searcher.spaces import SearchSpace
+from searcher.spaces import Sampled, SearchSpace
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.cas import CONTEXT, Cas
 from searcher.spaces.darts import Darts
+from searcher.spaces.decisions import Decisions
+from searcher.spaces.dpc import Dpc
+from searcher.spaces.fast_nas import FastNas
 from searcher.spaces.gas import Gas
 from searcher.strategies import Strategy
 from searcher.strategies.bilevel import Bilevel
 from searcher.strategies.joint import Joint
+from searcher.strategies.reinforce import CLIP, Policy
+from searcher.strategies.sampling import Proposal, Sampling, aging, near_best, uniform
 from searcher.supernet import Supernet
 from searcher.task import Task
 from sections import Search
@@ -61,6 +70,49 @@ def cas(task: Task, search: Search) -> Strategy:
     )
 
 
+def dpc(task: Task, search: Search) -> Strategy:
+    """A head of five branches, at random and near the best, scored by mean IoU."""
+    space = Dpc(search.sizes)
+    return by_trying(space, task, search, decided(space, task, search.strategy or "local"))
+
+
+def fast_nas(task: Task, search: Search) -> Strategy:
+    """A decoder's wiring and cell, by a controller, scored by the reward of its paper."""
+    space = FastNas(search.sizes)
+    propose = decided(space, task, search.strategy or "ppo")
+    return by_trying(space, task, search, propose, attrgetter("reward"))
+
+
+def decided(space: Decisions, task: Task, strategy: str) -> Proposal:
+    """How the next candidate of a space of decisions is chosen."""
+    if strategy in CLIPS:
+        return Policy(space, task.train.seed, CLIPS[strategy])
+    return PROPOSALS[strategy](space)
+
+
+def by_trying(
+    space: Sampled,
+    task: Task,
+    search: Search,
+    propose: Proposal,
+    score: Callable[[Confusion], float] = attrgetter("miou"),
+) -> Strategy:
+    """Candidates one by one, on the maps of a fixed encoder where the recipe names its weights."""
+    source: Source = Whole(task)
+    if search.encoder:
+        source = Decoders(task, search.encoder, space.sample(random.Random(0)))
+    estimate = ProxyTraining(source, task, search.proxy, score)
+    return Sampling(propose, estimate, task.train.seed)
+
+
+def assembled(system: str, task: Task, search: Search) -> Strategy:
+    """The strategy of a system; that which the recipe names instead of gradients, if it does."""
+    if search.strategy is None or system not in SPACES:
+        return SYSTEMS[system](task, search)
+    space = SPACES[system](search.layers, search.nodes, search.sizes)
+    return by_trying(space, task, search, PROPOSALS[search.strategy](space))
+
+
 def backbone_first(search: Search) -> Schedule:
     """The multi-scale cell is chosen in the last epochs, on a backbone whose choice is made.
 
@@ -82,7 +134,19 @@ SYSTEMS: Mapping[str, System] = {
     "auto_deeplab": auto_deeplab,
     "gas": gas,
     "cas": cas,
+    "dpc": dpc,
+    "fast_nas": fast_nas,
 }
+
+SCORES: Mapping[str, str] = {"fast_nas": "reward"}
+"""What a trial's score is where it is not that of the task."""
+
+PROPOSALS: Mapping[str, Callable[[Sampled], Proposal]] = {
+    "random": uniform,
+    "local": near_best,
+    "evolution": aging,
+}
+CLIPS: Mapping[str, float | None] = {"ppo": CLIP, "reinforce": None}
 
 SPACES: Mapping[str, Space] = {
     "darts": Darts,
@@ -90,7 +154,7 @@ SPACES: Mapping[str, Space] = {
     "gas": Gas,
     "cas": Cas,
 }
-"""What each system searches."""
+"""What each system of gradients searches."""
 
 JOINT = ("gas",)
 """The systems whose weights and architecture learn from the same images, which are all of them."""

@@ -145,6 +145,13 @@ def halves(split: Split, seed: int) -> tuple[Split, Split]:
     return subset(split, order[::2]), subset(split, order[1::2])
 
 
+def held_out(split: Split, seed: int, each: int = 10) -> tuple[Split, Split]:
+    """A split without a tenth of it, drawn by ``seed``, and that tenth, at least one sample."""
+    order = np.random.default_rng(seed).permutation(len(split))
+    held = max(1, len(split) // each)
+    return subset(split, order[held:]), subset(split, order[:held])
+
+
 def subset(split: Split, order: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Split:
     """Some samples of a split, in its own order."""
     chosen = sorted(order.tolist())

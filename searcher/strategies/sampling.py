@@ -1,0 +1,86 @@
+"""Searching by trying: draw a candidate, score it, remember it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from models.genotype import Genotype
+from pace import never
+from searcher.estimators import Estimator
+from searcher.spaces import Sampled
+from searcher.strategies import Trial
+
+Proposal = Callable[[Sequence[Trial], random.Random], Genotype]
+"""The next candidate, from all trials before it and chance: a function of both alone."""
+
+POPULATION, TOURNAMENT = 16, 4
+"""How many of the last trials are alive, and how many of them compete to have a child."""
+LOCAL = 0.5
+"""The share of the candidates that lie near the best one."""
+
+
+class Sampling:
+    """A trial is a candidate of ``propose``, scored by ``estimate``.
+
+    Chance of trial n is that of ``seed`` and n, and what was learned is learned of the trials: so a
+    search that was killed draws what it would have drawn.
+    """
+
+    def __init__(self, propose: Proposal, estimate: Estimator, seed: int) -> None:
+        self.propose, self.estimate, self.seed = propose, estimate, seed
+        self.trials: list[Trial] = []
+
+    def step(self, between: Callable[[], None] = never) -> Trial:
+        """Draw and score one candidate.  ``between`` is called after every batch."""
+        rng = random.Random(f"{self.seed}/{len(self.trials)}")
+        genotype = self.propose(self.trials, rng)
+        score, costs = self.estimate(genotype, rng.getrandbits(32), between)
+        trial = Trial(genotype, score, costs)
+        self.trials.append(trial)
+        return trial
+
+    def choose(self, trials: Sequence[Trial]) -> Trial:
+        """The best; of equals the first."""
+        return max(trials, key=lambda trial: trial.score)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"trials": [(t.genotype.to_json(), t.score, dict(t.costs)) for t in self.trials]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.trials = [Trial(Genotype.from_json(g), *rest) for g, *rest in state["trials"]]
+
+
+def uniform(space: Sampled) -> Proposal:
+    """Random search: whatever the space gives."""
+    return lambda trials, rng: space.sample(rng)
+
+
+def near_best(space: Sampled, share: float = LOCAL) -> Proposal:
+    """Random search that looks near the best so far for a ``share`` of its candidates.
+
+    So does DPC's (section 3.2), which does not say how often.
+    """
+
+    def propose(trials: Sequence[Trial], rng: random.Random) -> Genotype:
+        if not trials or rng.random() >= share:
+            return space.sample(rng)
+        return space.mutate(max(trials, key=lambda trial: trial.score).genotype, rng)
+
+    return propose
+
+
+def aging(space: Sampled, population: int = POPULATION, tournament: int = TOURNAMENT) -> Proposal:
+    """Regularised evolution (Real et al., AAAI 2019): of some of the youngest the best has a child.
+
+    The oldest leaves whatever its score, so that luck does not live for ever.
+    """
+
+    def propose(trials: Sequence[Trial], rng: random.Random) -> Genotype:
+        if len(trials) < population:
+            return space.sample(rng)
+        competing = rng.sample(trials[-population:], tournament)
+        return space.mutate(max(competing, key=lambda trial: trial.score).genotype, rng)
+
+    return propose
