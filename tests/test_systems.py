@@ -27,13 +27,14 @@ system: {system}
 out: {out}
 data: {{name: streets, size: [64, 96], train: 12, val: 4}}
 search: {{epochs: 2, warmup: 1, batch: 2, size: [32, 48], layers: 3, nodes: 2, lr: 0.05,
-  sizes: {{width: 2, {extra}head: 8}}{cost}}}
+  trials: 2, proxy: {{epochs: 1}}, sizes: {{width: 2, {extra}head: 8}}{cost}}}
 train: {{epochs: 2, batch: 4, sizes: {{width: 4}}, validate_every: 1}}
 export: {{examples: 2}}
 bench: {{threads: [1], iterations: 3, warmup: 1}}
 compute: {{precision: fp32, device: cpu}}
 """
-EXTRA = {"auto_deeplab": "stem: 4, "}
+EXTRA = {"auto_deeplab": "stem: 4, ", "dpc": "encoder: 10, ", "fast_nas": "encoder: 10, "}
+TRYING = ("dpc", "fast_nas")
 COST = {"cas": ", cost: {metric: macs, weight: 0.1}"}
 
 
@@ -65,7 +66,8 @@ def built(recipe: Path, segnas_once: Run) -> Path:
 def test_the_run_holds_what_was_promised(built: Path, system: str) -> None:
     genotype = json.loads((built / "search/genotype.json").read_text())
     assert genotype["graphs"]
-    assert not any(op == "none" for edges in genotype["graphs"].values() for *_, op in edges)
+    ops = [op for edges in genotype["graphs"].values() for *_, op in edges]
+    assert "none" not in ops or system == "fast_nas", "which may choose it"
     trials = [json.loads(x) for x in (built / "search/trials.jsonl").read_text().splitlines()]
     assert len(trials) == 2
     if system in COST:
@@ -73,19 +75,27 @@ def test_the_run_holds_what_was_promised(built: Path, system: str) -> None:
     metrics = [json.loads(x) for x in (built / "train/metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in metrics] == [1, 2]
     assert all(np.isfinite(line["loss"]) and 0 <= line["miou"] <= 1 for line in metrics)
-    lines = (built / "search/architecture.jsonl").read_text().splitlines()
-    assert [sorted(json.loads(line)["weights"]) for line in lines] == [
-        sorted(genotype["graphs"])
-    ] * 2
-    assert "epoch 2" in (built / "search/settling.html").read_text()
-    report = (built / "bundle/report.html").read_text()
-    assert "Searched in " in report
-    assert "How the architecture settled" in report
-    for graph in genotype["graphs"]:
-        assert images.read(built / f"search/weights-{graph}.png").shape[1] > 300
+    (tried if system in TRYING else relaxed)(built, trials, genotype["graphs"])
+    assert "Searched in " in (built / "bundle/report.html").read_text()
     for picture in ("search/architecture.png", "search/history.png", "train/history.png"):
         assert images.read(built / picture).shape[1] > 300
     assert Bundle.load(built / "bundle").manifest.system == system
+
+
+def tried(built: Path, trials: list[dict[str, float]], graphs: dict[str, object]) -> None:
+    """Candidates leave what they cost."""
+    assert all(x["mparams"] > 0 and x["gmacs"] > 0 for x in trials)
+    assert images.read(built / "search/fronts.png").shape[1] > 300
+
+
+def relaxed(built: Path, trials: list[dict[str, float]], graphs: dict[str, object]) -> None:
+    """A supernet leaves how its weights settled."""
+    lines = (built / "search/architecture.jsonl").read_text().splitlines()
+    assert [sorted(json.loads(line)["weights"]) for line in lines] == [sorted(graphs)] * len(trials)
+    assert "epoch 2" in (built / "search/settling.html").read_text()
+    assert "How the architecture settled" in (built / "bundle/report.html").read_text()
+    for graph in graphs:
+        assert images.read(built / f"search/weights-{graph}.png").shape[1] > 300
 
 
 def test_the_engine_says_what_the_network_says(built: Path) -> None:
