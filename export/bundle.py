@@ -37,6 +37,9 @@ class Artifact(BaseModel, frozen=True, extra="forbid"):
     precision: Literal["fp32", "fp16", "bf16", "int8"]
     built_on: str
     """Machine and library versions that wrote the file."""
+    gate: str = ""
+    """How it compares with the network; ``built, not run`` where it was made for another machine.
+    The network's own weights have nothing to compare with."""
 
 
 class Manifest(BaseModel, frozen=True, extra="forbid"):
