@@ -129,11 +129,8 @@ def export(
     if list_:
         console.table(*engines.listed())
         return
-    source = engines.named(source)
-    with begin(source, engines.with_formats(set_, formats)) as work:
-        console.finish(
-            work.export(), work.bundle, ["model.onnx", "weights.safetensors", "manifest.json"]
-        )
+    with begin(engines.named(source), engines.with_formats(set_, formats)) as work:
+        console.finish(work.export(), work.bundle, engines.files(work.bundle))
     following(f"bench {work.bundle}", f"serve {work.bundle}")
 
 
@@ -228,7 +225,7 @@ def serve(
     def ready(url: str) -> None:
         say(f"serving {bundle} at {url} (stop with Ctrl-C)")
 
-    run(bundle, runtime_name=runtime, host=host, port=port, threads=threads, ready=ready)
+    run(bundle, runtime, precision, host=host, port=port, threads=threads, ready=ready)
 
 
 @app.command()
@@ -292,13 +289,10 @@ def systems(json_: Json = None) -> None:
 @app.command()
 def doctor(json_: Json = None) -> None:
     """Say what this machine can run, and what to install for the rest."""
+    import engines
     from export.doctor import diagnose
 
-    findings = diagnose()
-    if json_ != "-":
-        rows = [(f.subject, f.state, f.detail, f.remedy) for f in findings]
-        console.table(("What", "State", "Detail", "Remedy"), rows, 4)
-    write_json(json_, [vars(finding) for finding in findings])
+    engines.tell(diagnose(), json_)
 
 
 @contextmanager
