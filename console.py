@@ -14,7 +14,6 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.markup import escape
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 

@@ -90,8 +90,10 @@ def parsed(library: ModuleType, builder: Any, source: Path, order: Order) -> Any
     network = builder.create_network(0 if typed is None else 1 << int(typed))
     parser = library.OnnxParser(network, log_of(order.runtime))
     if not parser.parse(source.read_bytes()):
-        words = " ".join(parser.get_error(0).desc().splitlines()[:2])
-        raise ValueError(f"{described(library, order)} cannot read {source.name}: {words}")
+        error = parser.get_error(0)
+        words = " ".join(error.desc().splitlines()[:2])
+        where = f"{error.node_operator()} {error.node_name()}"
+        raise ValueError(f"{described(library, order)} cannot read {source.name}: {where}: {words}")
     return network
 
 
