@@ -224,3 +224,14 @@ def test_a_broken_file_of_openvino_is_named(tmp_path: Path) -> None:
     (tmp_path / "model.xml").write_text("<net>")
     with pytest.raises(ValueError, match=r"model\.xml is not a model that OpenVINO"):
         OpenVino(tmp_path / "model.xml", "fp32", 1)
+
+
+def test_a_graph_that_ends_openvino_is_a_sentence(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from export.formats.openvino import openvino_from_onnx
+
+    monkeypatch.setattr("export.formats.openvino.COMPILE", "import os; os.abort()")
+    with pytest.raises(ValueError, match=r"cannot compile a\.onnx: it ends with code -6"):
+        openvino_from_onnx(model, tmp_path / "model.xml")
+    assert list(tmp_path.iterdir()) == []
