@@ -282,7 +282,7 @@ class Build:
         size = settings.size or self.recipe.data.size
         train = Fitted(self.data.split("train"), size, settings.calibration)
         return Contents(
-            Fitted(self.data.split("val"), size, settings.gate),
+            Fitted(self.val_split, size, settings.gate),
             settings.formats,
             [train[i][0] for i in range(len(train))] if calibrated(settings.formats) else (),
             settings.capabilities,

@@ -24,7 +24,6 @@ from models.genotype import Genotype
 from models.network import build
 
 NAMES = ("onnx", "onnx-int8", "openvino", "openvino-int8")
-ENGINES = {"onnxruntime": OnnxRuntime, "openvino": OpenVino}
 GENOTYPE = Path(__file__).parents[1] / "recipes/genotypes/camvid_pyramid.json"
 
 
@@ -47,8 +46,10 @@ def main() -> None:
 
 def opened(name: str, folder: Path) -> Runtime:
     kind = FORMATS[name]
-    engine: Runtime = ENGINES[kind.runtime](folder / kind.file, kind.precision, 1)
-    return engine
+    path = folder / kind.file
+    if kind.runtime == "openvino":
+        return OpenVino(path, kind.precision, 1)
+    return OnnxRuntime(path, kind.precision, 1)
 
 
 def alternated(

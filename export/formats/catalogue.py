@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.bundle import Precision
 from export.formats.onnx import onnx_from_network
 from export.runtimes import EXTRAS, GPU_ONLY, Pixels, missing, module_of
 from models.network import Network
@@ -23,7 +24,7 @@ class Format:
 
     runtime: str
     """What runs the file."""
-    precision: str
+    precision: Precision
     file: str
     source: str
     """The format it is made of, ``network`` for the first."""

@@ -75,8 +75,10 @@ class Engine:
         trace: TracebackType | None,
     ) -> None:
         del self.context
-        for part in (self.graph, *self.buffers.values(), self.stream):
-            part.close()
+        self.graph.close()
+        for buffer in self.buffers.values():
+            buffer.close()
+        self.stream.close()
 
 
 def context(library: Any, path: Path) -> Any:
