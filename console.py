@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -110,7 +111,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -
     for column in view.columns[numbers:]:
         column.justify = "right"
     for row in rows:
-        view.add_row(*row)
+        view.add_row(*(escape(cell) for cell in row))
     wide = Console(highlight=False, width=max(out.width, 110)) if not out.is_terminal else out
     wide.print(view)
 

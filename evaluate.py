@@ -172,7 +172,12 @@ def evaluate(bundle: Bundle, runtime: str, data: DataSet, split: str) -> Scores:
 
 
 def examine(
-    bundle: Bundle, runtime: str, data: DataSet, split: str, method: Method = WHOLE
+    bundle: Bundle,
+    runtime: str,
+    data: DataSet,
+    split: str,
+    method: Method = WHOLE,
+    precision: str | None = None,
 ) -> Examination:
     """Run the bundle over every image of ``split`` and compare with its labels.
 
@@ -183,7 +188,7 @@ def examine(
     method.check(runtime)
     count, samples = len(data.classes), data.split(split)
     found = Examination(data.classes, Confusion(count), BoundaryConfusion(count))
-    with labeller(bundle, runtime, method) as label:
+    with labeller(bundle, runtime, method, precision) as label:
         for name in samples.names:
             sample = samples.read(name)
             found.add(name, label(sample.pixels), sample.labels)
@@ -191,7 +196,9 @@ def examine(
 
 
 @contextmanager
-def labeller(bundle: Bundle, runtime: str, method: Method) -> Iterator[Labeller]:
+def labeller(
+    bundle: Bundle, runtime: str, method: Method, precision: str | None = None
+) -> Iterator[Labeller]:
     """What turns an image into labels.
 
     An engine gives labels, so its windows vote.  PyTorch has probabilities, so its windows, scales
@@ -200,7 +207,7 @@ def labeller(bundle: Bundle, runtime: str, method: Method) -> Iterator[Labeller]
     if runtime == "torch" and method != WHOLE:
         yield averaging(bundle, method)
         return
-    with load(runtime, bundle) as engine:
+    with load(runtime, bundle, precision=precision) as engine:
         if method.sliding:
             size = bundle.manifest.size
             yield vote(lambda pixels: engine(pixels[None])[0], size, method.overlap)

@@ -15,6 +15,22 @@ from sections import Data, HeightWidth, Positive, Rate, Search, Strict, Train
 
 SystemName = Literal["darts", "auto_deeplab", "gas", "cas", "dpc", "fast_nas", "given"]
 
+FormatName = Literal[
+    "onnx",
+    "onnx-fp16",
+    "onnx-int8",
+    "onnx-int8-tensorrt",
+    "openvino",
+    "openvino-bf16",
+    "openvino-int8",
+    "tensorrt",
+    "tensorrt-fp16",
+    "tensorrt-int8",
+    "tensorrt-rtx",
+    "tensorrt-rtx-fp16",
+    "tensorrt-rtx-int8",
+]
+
 
 class Export(Strict):
     """What is shipped."""
@@ -22,7 +38,15 @@ class Export(Strict):
     size: HeightWidth | None = None
     """Height and width the engine reads; ``data.size`` if absent."""
     examples: Annotated[int, Field(strict=True, ge=1, le=16)] = 4
-    """Validation images that the gate compares on and the page offers."""
+    """Validation images that the page offers."""
+    formats: tuple[FormatName, ...] = ("onnx",)
+    """What is written beside ONNX: see ``segnas export --list``."""
+    gate: Annotated[int, Field(strict=True, ge=1)] = 100
+    """Labelled validation images that every file is compared with the network on."""
+    calibration: Annotated[int, Field(strict=True, ge=1)] = 32
+    """``onnx-int8`` and what is made of it: images to train on that set the scales."""
+    capabilities: tuple[str, ...] = ()
+    """``tensorrt-rtx``: GPUs to build for that are not here, such as ``8.6``."""
 
 
 class Bench(Strict):

@@ -38,7 +38,9 @@ DataSet = Annotated[
 DataName = Annotated[str, typer.Option(help="A data set and its folder: voc=DIR; or streets.")]
 BundlePath = Annotated[Path, typer.Argument(help="A bundle, such as runs/quickstart/bundle.")]
 Json = Annotated[str | None, typer.Option("--json", help="Write JSON to this file, '-' to print.")]
-RuntimeChoice = Annotated[str, typer.Option(help="onnxruntime or torch.")]
+RuntimeChoice = Annotated[str, typer.Option(help="onnxruntime, openvino, torch, ...")]
+Precision = Annotated[str | None, typer.Option(help="fp32, fp16, bf16 or int8; the file's first.")]
+FORMATS = "Beside ONNX, with commas: onnx-int8,openvino. Kept in the run's recipe."
 SLIDING = "Look through windows of the engine's size at each image's own size."
 CHECK = "Draw random networks of the space, and compare what is predicted and measured."
 EVIDENCE = "A folder for scores.json, confusion.png and pictures of the worst images."
@@ -115,12 +117,20 @@ def train(source: Source, set_: Set = None) -> None:
 
 
 @app.command()
-def export(source: Source, set_: Set = None) -> None:
+def export(
+    source: Annotated[Path | None, typer.Argument(help="A recipe, or a run's folder.")] = None,
+    formats: Annotated[str | None, typer.Option(help=FORMATS)] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Say what can be written.")] = False,
+    set_: Set = None,
+) -> None:
     """Export and verify the trained network: RUN/train -> RUN/bundle."""
-    with begin(source, set_) as work:
-        console.finish(
-            work.export(), work.bundle, ["model.onnx", "weights.safetensors", "manifest.json"]
-        )
+    import engines
+
+    if list_:
+        console.table(*engines.listed())
+        return
+    with begin(engines.named(source), engines.with_formats(set_, formats)) as work:
+        console.finish(work.export(), work.bundle, engines.files(work.bundle))
     following(f"bench {work.bundle}", f"serve {work.bundle}")
 
 
@@ -132,18 +142,9 @@ def bench(
     json_: Json = None,
 ) -> None:
     """Measure the speed of everything in a bundle that this machine can run."""
-    from export.benchmark import benchmark_bundle
-    from export.report import HEADERS, notes, rows
+    import engines
 
-    with console.busy("measuring"):
-        found = benchmark_bundle(bundle, threads=threads or (1, 2), iterations=iterations)
-    if json_ != "-":
-        console.table(HEADERS, rows(found.reports), 2)
-        for note in notes(found.reports, found.skipped):
-            say(note)
-    write_json(json_, [report.row() for report in found.reports])
-    if json_ != "-":
-        following(f"serve {bundle}")
+    engines.bench(bundle, threads or [1, 2], iterations, json_)
 
 
 @app.command(name="eval")
@@ -152,6 +153,7 @@ def evaluate(
     data: DataName,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
     runtime: RuntimeChoice = "onnxruntime",
+    precision: Precision = None,
     sliding: Annotated[bool, typer.Option("--sliding", help=SLIDING)] = False,
     overlap: Annotated[float, typer.Option(min=0, max=0.9, help="Of two windows, a share.")] = 0.5,
     scales: Annotated[str, typer.Option(help="Average over sizes (torch): 0.75,1.0,1.25.")] = "",
@@ -169,7 +171,7 @@ def evaluate(
     loaded, method = Bundle.load(bundle), Method.parse(sliding, overlap, scales, flip)
     with console.busy(f"running {runtime} over {data}"):
         opened = open_segmentation(data_settings(data, set_ or [], loaded.manifest.size))
-        found = examine(loaded, runtime, opened, split, method)
+        found = examine(loaded, runtime, opened, split, method, precision)
     scores = found.scores(runtime, split, method.mode)
     written: list[Path] = []
     if out is not None:
@@ -191,6 +193,7 @@ def predict(
     images: Annotated[list[Path], typer.Argument(help="Image files.")],
     out: Annotated[Path, typer.Option(help="The folder to write to.")],
     runtime: RuntimeChoice = "onnxruntime",
+    precision: Precision = None,
     opacity: Annotated[float, typer.Option(min=0, max=1)] = 0.55,
 ) -> None:
     """Segment images: IMAGE -> OUT/IMAGE.label.png (class numbers) and OUT/IMAGE.overlay.png."""
@@ -200,7 +203,7 @@ def predict(
 
     refuse_one_name(images)
     loaded = Bundle.load(bundle)
-    with load(runtime, loaded) as engine:
+    with load(runtime, loaded, precision=precision) as engine:
         predictor = Predictor(loaded, engine)
         for image in images:
             console.wrote(*predictor.draw(image, out, opacity))
@@ -213,6 +216,7 @@ def serve(
     host: Annotated[str, typer.Option(envvar="HOST")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="PORT", min=0, max=65535)] = 7860,
     runtime: RuntimeChoice = "onnxruntime",
+    precision: Precision = None,
     threads: Threads = 0,
 ) -> None:
     """Put a bundle behind a page where pictures can be dropped."""
@@ -221,7 +225,7 @@ def serve(
     def ready(url: str) -> None:
         say(f"serving {bundle} at {url} (stop with Ctrl-C)")
 
-    run(bundle, runtime_name=runtime, host=host, port=port, threads=threads, ready=ready)
+    run(bundle, runtime, precision, host=host, port=port, threads=threads, ready=ready)
 
 
 @app.command()
@@ -285,13 +289,10 @@ def systems(json_: Json = None) -> None:
 @app.command()
 def doctor(json_: Json = None) -> None:
     """Say what this machine can run, and what to install for the rest."""
+    import engines
     from export.doctor import diagnose
 
-    findings = diagnose()
-    if json_ != "-":
-        rows = [(f.subject, f.state, f.detail, f.remedy) for f in findings]
-        console.table(("What", "State", "Detail", "Remedy"), rows, 4)
-    write_json(json_, [vars(finding) for finding in findings])
+    engines.tell(diagnose(), json_)
 
 
 @contextmanager

@@ -21,12 +21,13 @@ import reporting
 from album import ARCHITECTURE, HISTORY
 from console import busy, complain, watching
 from evaluate import evaluate
-from export.assembly import Description, make_bundle
+from export.assembly import Contents, Description, make_bundle
 from export.benchmark import benchmark_bundle
 from export.bundle import MANIFEST, Bundle
+from export.formats.catalogue import calibrated
 from export.machine import cpu_model
 from export.report import markdown
-from export.runtimes import Pixels
+from export.verify import Pair
 from files import sha256, write_text
 from latencies import table_digest, target_of
 from models import weights
@@ -229,7 +230,7 @@ class Build:
         self.record()
         with busy("exporting, and comparing with the network"):
             description = self.description(made_from)
-            make_bundle(network, self.bundle, description, self.example_pixels())
+            make_bundle(network, self.bundle, description, self.contents())
         return True
 
     def measure(self) -> bool:
@@ -291,15 +292,18 @@ class Build:
             },
         )
 
-    def example_pixels(self) -> Pixels:
-        """Validation images at the engine's size, [N, H, W, 3], evenly spread over the split."""
+    def contents(self) -> Contents:
+        """What the bundle is to hold; images are read when they are asked for."""
         settings = self.recipe.export
-        fit_to = Resized(settings.size or self.recipe.data.size)
-        split = self.data.split("val")
-        count = min(settings.examples, len(split))
-        chosen = [split[i * len(split) // count] for i in range(count)]
-        rng = np.random.default_rng(0)
-        return np.stack([fit_to(sample, rng).pixels for sample in chosen])
+        size = settings.size or self.recipe.data.size
+        train = Fitted(self.data.split("train"), size, settings.calibration)
+        return Contents(
+            Fitted(self.val_split, size, settings.gate),
+            settings.formats,
+            [train[i][0] for i in range(len(train))] if calibrated(settings.formats) else (),
+            settings.capabilities,
+            settings.examples,
+        )
 
     def measured(self) -> dict[str, Any]:
         """What the last measurement left, empty where there is none."""
@@ -318,6 +322,22 @@ class Build:
 def digest(file: Path) -> str | None:
     """The SHA-256 of a file that a stage reads, or None where there is none."""
     return sha256(file) if file.is_file() else None
+
+
+class Fitted:
+    """Samples of a split at the engine's size, evenly spread, each read when it is asked for."""
+
+    def __init__(self, split: Split, size: tuple[int, int], count: int) -> None:
+        self.split, self.fit_to, self.count = split, Resized(size), min(count, len(split))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Pair:
+        """Pixels [H, W, 3] and labels [H, W], both uint8."""
+        sample = self.split[index * len(self.split) // self.count]
+        fitted = self.fit_to(sample, np.random.default_rng(0))
+        return fitted.pixels, fitted.labels
 
 
 def machine_for(compute: Compute) -> str:

@@ -6,17 +6,17 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from export.bundle import Artifact, Bundle, check_replaceable
-from export.formats.onnx import onnx_from_network
-from export.machine import cpu_model
-from export.runtimes import Pixels
-from export.verify import verify
+from export.formats.catalogue import ALWAYS, FORMATS, Materials, wanted, write
+from export.machine import cpu_model, no_gpu
+from export.runtimes import GPU_ONLY, Pixels
+from export.verify import Pairs, verify
 from images import encode_png
 from models.network import Network
 from models.weights import save
@@ -25,6 +25,13 @@ EXAMPLES = 6
 """How many of the gate's images a bundle keeps, for its page and its benchmark."""
 WRITERS = ("segnas", "torch", "onnx", "onnxscript", "onnxruntime")
 """The distributions whose versions decide what a bundle's files hold."""
+WRITER_OF: Mapping[str, tuple[str, ...]] = {
+    "openvino": ("openvino",),
+    "tensorrt": ("tensorrt-cu13",),
+    "tensorrt-rtx": ("tensorrt-rtx-cu13",),
+}
+BUILT = "built, not run"
+"""What the gate says of an engine for another machine."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +51,29 @@ class Description:
     """Recipe hash and seed; the versions of what writes the bundle are added to it."""
 
 
-def make_bundle(network: Network, path: Path, description: Description, pixels: Pixels) -> Bundle:
+@dataclass(frozen=True)
+class Contents:
+    """What a bundle is to hold, and the images that it is proved on."""
+
+    proof: Pairs
+    """Images and labels of one size, which is what the artifacts read: the gate's."""
+    formats: tuple[str, ...] = (ALWAYS,)
+    calibration: Sequence[Pixels] = ()
+    """Images to train on, of the same size, for INT8; see :mod:`export.formats.int8`."""
+    capabilities: tuple[str, ...] = ()
+    """Of the GPUs to build engines for ahead of time."""
+    examples: int = EXAMPLES
+    """How many of the gate's images the bundle keeps, evenly spread."""
+
+
+def make_bundle(
+    network: Network, path: Path, description: Description, contents: Contents
+) -> Bundle:
     """Write the bundle of ``network`` to ``path``, where every file has passed the gate.
 
-    ``pixels`` is uint8 [N, H, W, 3]: the images that the gate compares on, the first
-    :data:`EXAMPLES` of which the bundle keeps; their height and width are what the artifacts
-    read.  On failure, also a kill, ``path`` holds what it held before.  ``ValueError`` where the
-    description does not fit the network, the gate is not passed, ``path`` is something other than
+    Only engines for a GPU that is not here have not: they say so.  On failure, also a kill,
+    ``path`` holds what it held before.  ``ValueError`` where the description does not fit the
+    network, a format cannot be written, the gate is not passed, ``path`` is something other than
     a bundle, or another process is writing it.
     """
     if len(description.classes) != network.num_classes:
@@ -60,20 +83,56 @@ def make_bundle(network: Network, path: Path, description: Description, pixels: 
     check_replaceable(path)
     with building(path) as folder:
         save(network, folder)
-        model = onnx_from_network(network, pixels.shape[1:3], folder / "model.onnx")
-        agreement = verify(network, model, pixels)
-        save_examples(pixels[:EXAMPLES], folder / "examples")
-        gate = {"gate": str(agreement)}
-        manifest = manifest_of(network, description, pixels.shape[1:3], gate)
+        height, width, _ = contents.proof[0][0].shape
+        size, formats = (height, width), wanted(contents.formats)
+        materials = Materials(network, size, contents.calibration, contents.capabilities)
+        write(formats, materials, folder)
+        artifacts = [proved(network, folder, name, contents.proof) for name in formats]
+        save_examples(spread(contents.proof, contents.examples), folder / "examples")
+        manifest = manifest_of(network, description, size, artifacts)
         return Bundle.seal(folder, manifest, path)
 
 
+def proved(network: Network, folder: Path, name: str, proof: Pairs) -> Artifact:
+    """The artifact of a format after the gate, or, for a GPU that is not here, without it."""
+    kind = FORMATS[name]
+    if kind.runtime in GPU_ONLY and no_gpu():
+        gate = BUILT
+    else:
+        gate = str(verify(network, folder / kind.file, proof, kind.runtime, kind.precision))
+    return Artifact(
+        runtime=kind.runtime,
+        file=kind.file,
+        precision=kind.precision,
+        built_on=built_on(kind.runtime),
+        gate=gate,
+    )
+
+
+def built_on(runtime: str) -> str:
+    """This machine, and the versions that decide what a file holds."""
+    writers = (*WRITERS, *WRITER_OF.get(runtime, ()))
+    return ", ".join([cpu_model(), *(f"{name} {installed(name)}" for name in writers)])
+
+
+def spread(proof: Pairs, count: int) -> Iterator[Pixels]:
+    """``count`` of the images, or all where there are fewer, evenly spread."""
+    count = min(count, len(proof))
+    return (proof[i * len(proof) // count][0] for i in range(count))
+
+
 def manifest_of(
-    network: Network, description: Description, size: tuple[int, ...], gate: Mapping[str, str]
+    network: Network,
+    description: Description,
+    size: tuple[int, int],
+    artifacts: Sequence[Artifact],
 ) -> Mapping[str, object]:
     """The fields of the manifest, but for the files' hashes."""
     versions = {name: installed(name) for name in WRITERS}
-    built_on = ", ".join([cpu_model(), *(f"{name} {versions[name]}" for name in WRITERS)])
+    weights = Artifact(
+        runtime="torch", file="weights.safetensors", precision="fp32", built_on=built_on("torch")
+    )
+    gate = {"gate": artifacts[0].gate}
     return {
         "name": description.name,
         "system": description.system,
@@ -84,10 +143,7 @@ def manifest_of(
         "data": description.data,
         "scores": description.scores,
         "provenance": {**description.provenance, **versions, **gate},
-        "artifacts": [
-            Artifact(runtime=runtime, file=file, precision="fp32", built_on=built_on)
-            for runtime, file in (("onnxruntime", "model.onnx"), ("torch", "weights.safetensors"))
-        ],
+        "artifacts": [artifacts[0], weights, *artifacts[1:]],
     }
 
 
@@ -99,8 +155,8 @@ def installed(distribution: str) -> str:
         return "checkout"
 
 
-def save_examples(pixels: Pixels, folder: Path) -> None:
-    """Write uint8 [N, H, W, 3] as ``00.png``, ``01.png``, ..."""
+def save_examples(pixels: Iterable[Pixels], folder: Path) -> None:
+    """Write uint8 [H, W, 3] each as ``00.png``, ``01.png``, ..."""
     folder.mkdir()
     for index, image in enumerate(pixels):
         (folder / f"{index:02}.png").write_bytes(encode_png(image))

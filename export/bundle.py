@@ -26,6 +26,7 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(max_length=200, pattern=r"^\w[\w.-]*(/\w[\w.-]*)*$")]
 """A path inside the bundle: no part of it is absolute, hidden, ``..`` or a control character."""
 Channel = Annotated[int, Field(ge=0, le=255)]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Side = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -34,9 +35,12 @@ class Artifact(BaseModel, frozen=True, extra="forbid"):
 
     runtime: str
     file: Name
-    precision: Literal["fp32", "fp16", "bf16", "int8"]
+    precision: Precision
     built_on: str
     """Machine and library versions that wrote the file."""
+    gate: str = ""
+    """How it compares with the network; ``built, not run`` where it was made for another machine.
+    The network's own weights have nothing to compare with."""
 
 
 class Manifest(BaseModel, frozen=True, extra="forbid"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 from collections.abc import Mapping
@@ -39,6 +40,19 @@ def container_share() -> int:
     """How many cores the control group grants: a very large number where it sets no limit."""
     quota, _, period = QUOTA.read_text().partition(" ") if QUOTA.exists() else ("max", "", "")
     return 1 << 16 if quota == "max" else int(quota) // int(period)
+
+
+def no_gpu() -> str | None:
+    """Why CUDA cannot be used here, None where it can.
+
+    Asked before any object of TensorRT is made: without a driver that ends the process.
+    """
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "no driver: libcuda.so.1 was not found"
+    code = driver.cuInit(0)
+    return f"the driver does not start: error {code}" if code else None
 
 
 def peak_rss_mb() -> float:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 
-from export.machine import usable_cores
-from export.runtimes import Pixels
-from export.runtimes.onnxruntime import Engine, opened
+from export.runtimes import Labels, Pixels
+from export.taps import Logits, tapped
 from models.network import Network
 
-Logits = NDArray[np.float32]
-"""[B, K, H, W]"""
+Pair = tuple[Pixels, Labels]
+"""An image and its truth, uint8 [H, W, 3] and [H, W]; what is no class is not scored."""
+
+
+class Pairs(Protocol):
+    """As many images as it is long, each read when it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Pair: ...
+
+
+Counts = NDArray[np.int64]
+"""[K, K]: pixels by the class that they are (row) and the one that they were given (column)."""
 
 LOGIT_LIMIT = 1e-4
 """The largest difference of a logit, in standard deviations of the logits, or absolute where they
@@ -34,6 +48,30 @@ LABEL_LIMIT = 0.9999
 
 
 @dataclass(frozen=True)
+class Limits:
+    """How far an artifact may be from its network."""
+
+    logits: float = math.inf
+    labels: float = 0.0
+    miou: float | None = None
+    """The largest difference of mean IoU, 0..1, on labelled images; None asks for no labels."""
+
+    def __str__(self) -> str:
+        if self.miou is not None:
+            return f"{100 * self.miou:g} points of mIoU, on labelled images"
+        return f"{self.logits:.0e} deviations, {self.labels:.2%} of pixels"
+
+
+LIMITS: Mapping[str, Limits] = {
+    "fp32": Limits(LOGIT_LIMIT, LABEL_LIMIT),
+    "fp16": Limits(miou=0.001),
+    "bf16": Limits(miou=0.01),
+    "int8": Limits(miou=0.01),
+}
+"""By precision.  Where arithmetic is coarse on purpose only what it costs is limited."""
+
+
+@dataclass(frozen=True)
 class Agreement:
     """How closely an artifact follows its network on ``images`` images."""
 
@@ -43,55 +81,88 @@ class Agreement:
     """Share of all pixels, 0..1."""
     logit_scale: float
     """Standard deviation of the network's logits."""
+    miou_difference: float = math.nan
+    """The artifact's mean IoU less the network's, 0..1; NaN where nothing is labelled."""
+    precision: str = "fp32"
 
     @property
     def holds(self) -> bool:
         """False also where a logit is not a number."""
-        near = self.max_logit_difference <= LOGIT_LIMIT * max(1.0, self.logit_scale)
-        return near and self.label_agreement >= LABEL_LIMIT
+        limits, largest = LIMITS[self.precision], self.max_logit_difference
+        near = math.isfinite(largest) and largest <= limits.logits * max(1.0, self.logit_scale)
+        scored = limits.miou is None or abs(self.miou_difference) <= limits.miou
+        return near and scored and self.label_agreement >= limits.labels
 
     def __str__(self) -> str:
         return (
             f"largest logit difference {self.max_logit_difference:.1e} where logits deviate by "
             f"{self.logit_scale:.3g}, same label on {self.label_agreement:.4%} of pixels, "
-            f"{self.images} images"
+            f"{self.images} images, mIoU {100 * self.miou_difference:+.3f} points"
         )
 
 
-def verify(network: Network, onnx_path: Path, pixels: Pixels) -> Agreement:
-    """Compare the fp32 file at ``onnx_path`` with ``network`` on real images.
+def verify(
+    network: Network,
+    path: Path,
+    pairs: Pairs,
+    runtime: str = "onnxruntime",
+    precision: str = "fp32",
+) -> Agreement:
+    """Compare the file at ``path``, as ``runtime`` runs it, with ``network`` on real images.
 
-    ``pixels`` is uint8 [N, H, W, 3] of the size the file was made for.  Both run on the CPU, one
-    image at a time.  Beyond :data:`LOGIT_LIMIT` or :data:`LABEL_LIMIT` the file is deleted and
-    ``ValueError`` gives the measured numbers.
+    The images have the size the file was made for.  Both run on the CPU, one image at a time.
+    Beyond the :data:`LIMITS` of ``precision`` the file is deleted and ``ValueError`` gives the
+    measured numbers.
     """
-    if len(pixels) == 0:
-        raise ValueError(f"{onnx_path.name} cannot be verified on no images: give at least one")
-    agreement = measured(network, onnx_path, pixels)
+    if len(pairs) == 0:
+        raise ValueError(f"{path.name} cannot be verified on no images: give at least one")
+    agreement = measured(network, path, pairs, runtime, precision)
     if not agreement.holds:
-        onnx_path.unlink()
+        path.unlink()
         raise ValueError(
-            f"{onnx_path.name} disagrees with its network, so it was deleted: {agreement} "
-            f"(allowed: {LOGIT_LIMIT:.0e} deviations, {LABEL_LIMIT:.2%} of pixels)"
+            f"{path.name} in {runtime} ({precision}) disagrees with its network, so it was "
+            f"deleted: {agreement} (allowed: {LIMITS[precision]})"
         )
     return agreement
 
 
-def measured(network: Network, onnx_path: Path, pixels: Pixels) -> Agreement:
-    reference = deepcopy(network).cpu().eval()
-    tapped = opened(with_logits(onnx_path), usable_cores())
+def measured(network: Network, path: Path, pairs: Pairs, runtime: str, precision: str) -> Agreement:
+    reference, tap = deepcopy(network).cpu().eval(), tapped(path, runtime, precision)
     differences, same, scales = [], [], []
-    with Engine(onnx_path, "fp32", 0) as engine:
-        for image in np.split(pixels, len(pixels)):
-            labels = engine(image)
-            wanted = logits_of(reference, image)
-            (logits,) = tapped.run(["logits"], {"pixels": image})
-            differences.append(np.abs(logits - wanted).max())
-            same.append(np.mean(labels == wanted.argmax(1)))
+    ours, theirs = (np.zeros((network.num_classes,) * 2, np.int64) for _ in range(2))
+    with import_module(f"export.runtimes.{runtime}").Engine(path, precision, 0) as engine:
+        for image, truth in (pairs[index] for index in range(len(pairs))):
+            labels, wanted = engine(image[None]), logits_of(reference, image[None])
+            right = wanted.argmax(1)
+            differences.append(np.abs(tap(image[None]) - wanted).max())
+            same.append(np.mean(labels == right))
             scales.append(wanted.std(dtype=np.float64))
+            count(ours, right[0], truth)
+            count(theirs, labels[0], truth)
     return Agreement(
-        len(pixels), float(np.max(differences)), float(np.mean(same)), float(np.mean(scales))
+        len(pairs),
+        float(np.max(differences)),
+        float(np.mean(same)),
+        float(np.mean(scales)),
+        mean_iou(theirs) - mean_iou(ours),
+        precision,
     )
+
+
+def count(counts: Counts, found: NDArray[np.integer], truth: Labels) -> None:
+    """Add an image, [H, W] and [H, W], to the counts."""
+    classes = len(counts)
+    scored = truth < classes
+    cells = classes * truth[scored].astype(np.int64) + found[scored]
+    counts += np.bincount(cells, minlength=counts.size).reshape(counts.shape)
+
+
+def mean_iou(counts: Counts) -> float:
+    """Over the classes that occur, 0..1; NaN where nothing is labelled.  As in scoring (0009)."""
+    hit = counts.diagonal()
+    union = counts.sum(0) + counts.sum(1) - hit
+    occurs = union > 0
+    return float(np.mean(hit[occurs] / union[occurs])) if occurs.any() else math.nan
 
 
 def logits_of(network: Network, pixels: Pixels) -> Logits:
@@ -101,15 +172,3 @@ def logits_of(network: Network, pixels: Pixels) -> Logits:
             torch.from_numpy(pixels.copy()).float().permute(0, 3, 1, 2)
         ).numpy()
     return logits
-
-
-def with_logits(onnx_path: Path) -> bytes:
-    """The model with one more output, ``logits``: what its ArgMax reads."""
-    model = onnx.load(onnx_path)
-    (argmax,) = (node for node in model.graph.node if node.op_type == "ArgMax")
-    model.graph.node.append(onnx.helper.make_node("Identity", [argmax.input[0]], ["logits"]))
-    model.graph.output.append(
-        onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, None)
-    )
-    content: bytes = model.SerializeToString()
-    return content

@@ -36,12 +36,12 @@ Shown = tuple[str, str | None, str | None, str, str, View | None]
 
 def serve(
     bundle_path: Path,
-    *,
     runtime_name: str = "onnxruntime",
+    precision: str | None = None,
+    *,
     host: str = "127.0.0.1",
     port: int = 7860,
     threads: int = 0,
-    precision: str | None = None,
     ready: Callable[[str], None],
 ) -> None:
     """Serve a bundle until the process is told to stop; ``ready`` gets the page's address once.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from documents import differences, flatten
-from recipe import Recipe, SystemName
+from recipe import FormatName, Recipe, SystemName
 from sections import SIZES, DataName, RuntimeName
 
 SECTIONS = {
@@ -232,13 +232,15 @@ def test_a_recipe_cannot_be_changed(path: Path) -> None:
 
 
 def test_the_names_in_a_recipe_are_those_there_are() -> None:
+    from export.formats.catalogue import FORMATS
     from export.runtimes import RUNTIMES
     from searcher.data.catalogue import DATA_SETS
     from searcher.systems import SYSTEMS
 
     assert set(get_args(SystemName)) == {*SYSTEMS, "given"}
     assert set(get_args(DataName)) == set(DATA_SETS)
-    assert set(get_args(RuntimeName)) == set(RUNTIMES)
+    assert set(get_args(RuntimeName)) <= set(RUNTIMES)
+    assert get_args(FormatName) == tuple(FORMATS)
 
 
 def test_the_sizes_in_a_recipe_are_those_that_families_read() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -30,18 +30,28 @@ def onnx_from_network(network: Network, size: tuple[int, int], path: Path) -> Pa
     any process.  ``network`` stays as it is.  ``ValueError`` names what ONNX cannot express.
     """
     model = traced(network, size)
-    strip(model)
     facts = {
         "schema": SCHEMA,
         "genotype": network.genotype.fingerprint,
         "num_classes": str(network.num_classes),
         "size": f"{size[0]}x{size[1]}",
     }
-    onnx.helper.set_model_props(model, facts)
+    return written(model, facts, path)
+
+
+def written(model: onnx.ModelProto, facts: Mapping[str, str], path: Path) -> Path:
+    """Check ``model``, let it say ``facts`` and nothing else, and write the same bytes always."""
+    strip(model)
+    onnx.helper.set_model_props(model, dict(facts))
     onnx.checker.check_model(model, full_check=True)
     with replacing(path) as part:
         part.write_bytes(model.SerializeToString(deterministic=True))
     return path
+
+
+def facts_of(model: onnx.ModelProto) -> dict[str, str]:
+    """What the file says about itself."""
+    return {entry.key: entry.value for entry in model.metadata_props}
 
 
 def traced(network: Network, size: tuple[int, int]) -> onnx.ModelProto:
@@ -105,7 +115,14 @@ def innermost(module: nn.Module, pixels: Tensor, message: str) -> str:
 
 
 def strip(model: onnx.ModelProto) -> None:
-    """Remove what differs between machines: source paths, stack traces, the writer's version."""
+    """Remove what differs between machines, and what nothing uses.
+
+    Source paths, stack traces and the writer's version; sets of operations of which none occurs.
+    """
+    used = {node.domain for node in model.graph.node} | {""}
+    opsets = [opset for opset in model.opset_import if opset.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(opsets)
     model.producer_name, model.producer_version = "segnas", ""
     graph = model.graph
     described = [

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.bundle import Bundle
+from export.machine import no_gpu
 
 Pixels = NDArray[np.uint8]
 """[B, H, W, 3]"""
@@ -23,9 +24,16 @@ Labels = NDArray[np.uint8]
 # ONNX Runtime sends telemetry unless this is set before its first import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-RUNTIMES = ("onnxruntime", "torch")
-EXTRAS: Mapping[str, str] = {"onnxruntime": "cpu", "torch": "train"}
-"""The extra of segnas that brings each runtime, whose module has the runtime's own name."""
+RUNTIMES = ("onnxruntime", "torch", "openvino", "tensorrt", "tensorrt-rtx")
+EXTRAS: Mapping[str, str] = {
+    "onnxruntime": "cpu",
+    "torch": "train",
+    "openvino": "openvino",
+    "tensorrt": "tensorrt",
+    "tensorrt-rtx": "tensorrt-rtx",
+}
+"""The extra of segnas that brings each runtime."""
+GPU_ONLY = ("tensorrt", "tensorrt-rtx")
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,15 @@ class Facts:
     device: str
     threads: int
     version: str
+    computes: str
+    """The precision of the arithmetic, where it is not what the file stores."""
+
+    @property
+    def arithmetic(self) -> str:
+        """Both precisions, such as ``fp16, computed in fp32``, or the one that they are."""
+        if self.computes == self.precision:
+            return self.precision
+        return f"{self.precision}, computed in {self.computes}"
 
 
 class Runtime(Protocol):
@@ -63,9 +80,16 @@ def missing(name: str) -> str | None:
     """Why the runtime called ``name`` cannot be used here, with the remedy; None where it can."""
     if name not in RUNTIMES:
         return f"unknown runtime {name!r}; choose from {', '.join(RUNTIMES)}"
-    if find_spec(name) is None:
+    if find_spec(module_of(name)) is None:
         return f"{name} is not installed: pip install 'segnas[{EXTRAS[name]}]'"
+    if name in GPU_ONLY and (reason := no_gpu()):
+        return f"{name} needs an NVIDIA GPU: {reason}"
     return None
+
+
+def module_of(name: str) -> str:
+    """The Python module of a runtime."""
+    return name.replace("-", "_")
 
 
 def load(name: str, bundle: Bundle, *, precision: str | None = None, threads: int = 0) -> Runtime:
@@ -78,7 +102,7 @@ def load(name: str, bundle: Bundle, *, precision: str | None = None, threads: in
         raise ValueError(reason)
     artifact = bundle.artifact(name, precision)
     try:
-        module = import_module(f"export.runtimes.{name}")
+        module = import_module(f"export.runtimes.{'tensorrt' if name in GPU_ONLY else name}")
     except ImportError as error:
         raise ValueError(
             f"{name} does not load: {error}. pip install --force-reinstall 'segnas[{EXTRAS[name]}]'"

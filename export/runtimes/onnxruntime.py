@@ -12,6 +12,8 @@ from export.machine import cpu_model, usable_cores
 from export.runtimes import Facts, Labels, Pixels, check_pixels
 
 PROVIDER = "CPUExecutionProvider"
+COMPUTES = {"fp32": "fp32", "fp16": "fp32", "int8": "int8"}
+"""What the processor computes in by what the file stores: it casts every fp16 to fp32 and back."""
 
 
 class Engine:
@@ -19,13 +21,23 @@ class Engine:
 
     def __init__(self, path: Path, precision: str, threads: int) -> None:
         """``threads`` 0 takes the cores this process may use; ``ValueError`` for a broken file."""
+        if precision not in COMPUTES:
+            raise ValueError(
+                f"ONNX Runtime runs {', '.join(COMPUTES)} on a processor, not {precision}"
+            )
         threads = threads or usable_cores()
         self.session = opened(path, threads)
         shape = self.session.get_inputs()[0].shape
         self.shape: tuple[int | None, ...] = tuple(n if isinstance(n, int) else None for n in shape)
         provider = active(self.session, PROVIDER)
         self.facts = Facts(
-            "onnxruntime", provider, precision, cpu_model(), threads, ort.__version__
+            "onnxruntime",
+            provider,
+            precision,
+            cpu_model(),
+            threads,
+            ort.__version__,
+            COMPUTES[precision],
         )
 
     def __call__(self, pixels: Pixels) -> Labels:

@@ -30,7 +30,9 @@ class Engine:
         self.threads_before = torch.get_num_threads()
         torch.set_num_threads(threads or usable_cores())
         threads = torch.get_num_threads()
-        self.facts = Facts("torch", "CPU", precision, cpu_model(), threads, torch.__version__)
+        self.facts = Facts(
+            "torch", "CPU", precision, cpu_model(), threads, torch.__version__, precision
+        )
 
     def __call__(self, pixels: Pixels) -> Labels:
         """uint8 [B, H, W, 3] -> uint8 [B, H, W]."""

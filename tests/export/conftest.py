@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from export.assembly import Description, make_bundle
+from export.assembly import Contents, Description, make_bundle
 from export.formats.onnx import onnx_from_network
 from export.runtimes import Pixels
+from export.verify import Pair
 from models.network import Network
 
 SIZE = (32, 48)
@@ -78,6 +79,17 @@ def pixels() -> Pixels:
 
 
 @pytest.fixture(scope="session")
+def pairs(pixels: Pixels) -> list[Pair]:
+    """The pixels and what network 0 says of them, a corner of which nobody labelled."""
+    network = tiny_network(0).eval()
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(pixels).float().permute(0, 3, 1, 2))
+    labels = logits.argmax(1).to(torch.uint8).numpy()
+    labels[:, :4, :4] = 255
+    return list(zip(pixels, labels, strict=True))
+
+
+@pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ONNX file of network 0.  Do not change it."""
     return onnx_from_network(tiny_network(0), SIZE, tmp_path_factory.mktemp("onnx") / "a.onnx")
@@ -104,11 +116,11 @@ def tiny_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def bundle_path(
-    tmp_path_factory: pytest.TempPathFactory, description: Description, pixels: Pixels
+    tmp_path_factory: pytest.TempPathFactory, description: Description, pairs: list[Pair]
 ) -> Path:
     """A bundle of network 0.  Do not change it."""
     path = tmp_path_factory.mktemp("run") / "bundle"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("export.assembly.save", save)
-        make_bundle(tiny_network(0), path, description, pixels)
+        make_bundle(tiny_network(0), path, description, Contents(pairs))
     return path

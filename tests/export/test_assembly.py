@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from export.assembly import EXAMPLES, Description, building, make_bundle, save_examples
+from export.assembly import EXAMPLES, Contents, Description, building, make_bundle, save_examples
 from export.bundle import Bundle
 from export.runtimes import Pixels
+from export.verify import Pair
 from models.network import Network
 
 KILLED = """
@@ -49,7 +50,7 @@ def test_a_bundle_holds_all_that_runs(bundle_path: Path, pixels: Pixels) -> None
 def test_a_network_that_fails_the_gate_leaves_nothing(
     make_network: Callable[[int], Network],
     description: Description,
-    pixels: Pixels,
+    pairs: list[Pair],
     other_model: Path,
     tmp_path: Path,
     tiny_weights: None,
@@ -58,21 +59,21 @@ def test_a_network_that_fails_the_gate_leaves_nothing(
     def wrong(network: Network, size: tuple[int, int], path: Path) -> Path:
         return Path(shutil.copy(other_model, path))
 
-    monkeypatch.setattr("export.assembly.onnx_from_network", wrong)
+    monkeypatch.setattr("export.formats.catalogue.onnx_from_network", wrong)
     with pytest.raises(ValueError, match="disagrees with its network"):
-        make_bundle(make_network(0), tmp_path / "bundle", description, pixels)
+        make_bundle(make_network(0), tmp_path / "bundle", description, Contents(pairs))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_class_names_must_fit_the_network(
     make_network: Callable[[int], Network],
     description: Description,
-    pixels: Pixels,
+    pairs: list[Pair],
     tmp_path: Path,
 ) -> None:
     short = replace(description, classes=("road",))
     with pytest.raises(ValueError, match="1 class names for a network of 4 classes"):
-        make_bundle(make_network(0), tmp_path / "bundle", short, pixels)
+        make_bundle(make_network(0), tmp_path / "bundle", short, Contents(pairs))
 
 
 def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from export.formats.onnx import onnx_from_network
-from export.runtimes import Pixels
-from export.verify import LABEL_LIMIT, LOGIT_LIMIT, Agreement, verify
+from export.verify import LABEL_LIMIT, LOGIT_LIMIT, Agreement, Pair, verify
 from models import published
 from models.network import Network, build
 
@@ -23,11 +22,11 @@ def artifact(model: Path, tmp_path: Path) -> Path:
 
 
 def test_the_right_file_passes(
-    make_network: Callable[[int], Network], artifact: Path, pixels: Pixels
+    make_network: Callable[[int], Network], artifact: Path, pairs: list[Pair]
 ) -> None:
     network = make_network(0).train()
     content = artifact.read_bytes()
-    agreement = verify(network, artifact, pixels)
+    agreement = verify(network, artifact, pairs)
     assert agreement.images == 3
     assert agreement.max_logit_difference < 1e-4
     assert agreement.label_agreement >= LABEL_LIMIT
@@ -36,40 +35,42 @@ def test_the_right_file_passes(
 
 
 def test_another_network_is_refused_and_its_file_deleted(
-    make_network: Callable[[int], Network], artifact: Path, pixels: Pixels
+    make_network: Callable[[int], Network], artifact: Path, pairs: list[Pair]
 ) -> None:
-    with pytest.raises(ValueError, match=r"largest logit difference \d.*% of pixels, 3 images"):
-        verify(make_network(1), artifact, pixels)
+    with pytest.raises(
+        ValueError, match=r"largest logit difference \d.*% of pixels, 3 images, mIoU"
+    ):
+        verify(make_network(1), artifact, pairs)
     assert not artifact.exists()
 
 
 def test_a_difference_that_changes_no_label_is_refused(
-    make_network: Callable[[int], Network], artifact: Path, pixels: Pixels
+    make_network: Callable[[int], Network], artifact: Path, pairs: list[Pair]
 ) -> None:
     network = make_network(0)
     with torch.no_grad():
         network.get_parameter("classify.bias").add_(0.01)
     with pytest.raises(ValueError, match=r"same label on 100\.0000%"):
-        verify(network, artifact, pixels)
+        verify(network, artifact, pairs)
     assert not artifact.exists()
 
 
 def test_numbers_that_are_none_are_refused(
-    make_network: Callable[[int], Network], artifact: Path, pixels: Pixels
+    make_network: Callable[[int], Network], artifact: Path, pairs: list[Pair]
 ) -> None:
     network = make_network(0)
     with torch.no_grad():
         network.get_parameter("classify.bias").fill_(float("nan"))
     with pytest.raises(ValueError, match="nan"):
-        verify(network, artifact, pixels)
+        verify(network, artifact, pairs)
     assert not artifact.exists()
 
 
 def test_no_images_prove_nothing(
-    make_network: Callable[[int], Network], artifact: Path, pixels: Pixels
+    make_network: Callable[[int], Network], artifact: Path, pairs: list[Pair]
 ) -> None:
     with pytest.raises(ValueError, match="at least one"):
-        verify(make_network(0), artifact, pixels[:0])
+        verify(make_network(0), artifact, pairs[:0])
 
 
 @pytest.mark.parametrize(
@@ -98,4 +99,5 @@ def test_the_released_auto_deeplab_passes_at_any_size(
     network = build(genotype, 5).eval()
     file = onnx_from_network(network, size, tmp_path / "model.onnx")
     pixels = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
-    assert verify(network, file, pixels).max_logit_difference < 1e-3
+    void = np.full(size, 255, np.uint8)
+    assert verify(network, file, [(image, void) for image in pixels]).max_logit_difference < 1e-3

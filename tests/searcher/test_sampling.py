@@ -111,8 +111,8 @@ def test_a_controller_can_choose_what_was_published() -> None:
 def test_probabilities_are_those_of_the_draws() -> None:
     torch.manual_seed(0)
     controller = Controller(Dpc({}, 2).choices)
-    for head in controller.heads.values():
-        head.weight.data *= 40
+    for p in controller.heads.parameters():
+        p.data *= 40
     logits = controller.logits()
     drawn = [controller.sample(random.Random(i)) for i in range(300)]
     share = sum(actions[2] for actions in drawn) / len(drawn)
