@@ -37,8 +37,9 @@ def rectangular() -> Genotype:
 def test_a_decoder_passes_the_gate(genotype: Genotype, tmp_path: Path) -> None:
     network = settled(build(genotype, 4))
     path = onnx_from_network(network, SIZE, tmp_path / "model.onnx")
-    pixels = np.random.default_rng(0).integers(0, 256, (2, *SIZE, 3), np.uint8)
-    agreement = verify(network, path, pixels)
+    rng = np.random.default_rng(0)
+    pairs = [(rng.integers(0, 256, (*SIZE, 3), np.uint8), np.zeros(SIZE, np.uint8)) for _ in "ab"]
+    agreement = verify(network, path, pairs)
     assert agreement.holds
     assert agreement.logit_scale > 0.1, "logits that say something"
 

@@ -27,6 +27,8 @@ from models.network import Network, PixelsToLabels, build
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.cas import Cas
 from searcher.spaces.darts import Darts
+from searcher.spaces.dpc import Dpc
+from searcher.spaces.fast_nas import FastNas
 from searcher.spaces.gas import Gas
 
 pytest.importorskip("tensorrt_rtx")
@@ -49,6 +51,8 @@ def genotypes() -> dict[str, Genotype]:
         grid,
         replace(grid, family="trellis"),
         Genotype.load(PYRAMID),
+        Dpc({"encoder": 10, "head": 8, "output_stride": 16}).sample(random.Random(0)),
+        FastNas({"encoder": 10, "head": 8, "repeats": 1}).sample(random.Random(0)),
     ]
     return {genotype.family: genotype for genotype in found}
 

@@ -16,7 +16,7 @@ from searcher.schedules import in_turn, together
 from searcher.search import TRIALS, search
 from searcher.strategies import Strategy
 from searcher.strategies.bilevel import Bilevel
-from searcher.systems import JOINT, SYSTEMS
+from searcher.systems import JOINT, SPACES, SYSTEMS
 from searcher.task import Task
 from sections import Search
 
@@ -28,7 +28,7 @@ SIZES = {
     "cas": {"width": 2, "head": 4},
 }
 
-BILEVEL = [name for name in SYSTEMS if name not in JOINT]
+BILEVEL = [name for name in SPACES if name not in JOINT]
 
 
 def settings(system: str, epochs: int = 3, warmup: int = 1, order: int = 1) -> Search:
