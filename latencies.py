@@ -92,7 +92,7 @@ def conditions(
         if asked != known:
             raise ValueError(f"--{name} {asked} cannot be measured here, only {known}")
     if recipe.system not in SPACES:
-        raise ValueError(f"system {recipe.system!r} searches no space, so no op is measured")
+        raise ValueError(f"system {recipe.system!r} has no supernet, so no op of it is measured")
     if reason := missing(runtime):
         raise ValueError(reason)
     classes = len(open_segmentation(recipe.data).classes)

@@ -121,6 +121,17 @@ class Recipe(Strict):
                 )
         return self
 
+    @model_validator(mode="after")
+    def tries_without_gradients(self) -> Self:
+        asked = [("search.cost", self.search.cost is not None)]
+        asked += [("search.order: 2", self.search.order == 2)]
+        for key, given in asked:
+            if given and self.search.strategy is not None:
+                raise ValueError(
+                    f"{key} is for gradients, and search.strategy tries candidates: leave out one"
+                )
+        return self
+
     @property
     def by_controller(self) -> bool:
         return self.search.strategy in ("ppo", "reinforce")

@@ -61,20 +61,20 @@ def load_weights(network: Network, path: Path) -> None:
     network.load_state_dict(tensors)
 
 
-def load_encoder(body: nn.Module, path: Path) -> None:
+def load_encoder(body: nn.Module, path: Path, key: str = "train.encoder") -> None:
     """Fill the ``encoder`` of ``body``, the network's, from a folder or a safetensors file.
 
     The folder is that of a training or a bundle.  Of its layers those below ``body.encoder.`` are
     taken; where there are none the file is an encoder's alone.  ``ValueError`` names what is wrong:
-    an encoder of another size does not fit.
+    an encoder of another size does not fit.  ``key`` is the recipe's that names ``path``.
     """
     encoder = getattr(body, "encoder", None)
     if not isinstance(encoder, nn.Module):
-        raise ValueError("train.encoder: the networks of this genotype's family have no encoder")
+        raise ValueError(f"{key}: the networks of this genotype's family have no encoder")
     try:
         stored = read(file_of(path))
     except ValueError as error:
-        raise ValueError(f"train.encoder: {error}") from None
+        raise ValueError(f"{key}: {error}") from None
     tensors = {n.removeprefix(ENCODER): t for n, t in stored.items() if n.startswith(ENCODER)}
     counters = {n: t for n, t in encoder.state_dict().items() if n.endswith(COUNTER)}
     tensors = {**counters, **(tensors or stored)}
@@ -82,7 +82,7 @@ def load_encoder(body: nn.Module, path: Path) -> None:
         check_fit(tensors, encoder.state_dict(), file_of(path))
     except ValueError as error:
         remedy = "sizes.encoder must be what that one was trained with"
-        raise ValueError(f"train.encoder: {error}; {remedy}") from None
+        raise ValueError(f"{key}: {error}; {remedy}") from None
     encoder.load_state_dict(tensors)
 
 

@@ -103,7 +103,7 @@ class Decoders:
 
     def ready(self, genotype: Genotype) -> Network:
         network = build(genotype, self.task.num_classes)
-        load_encoder(network.body, self.path)
+        load_encoder(network.body, self.path, "search.encoder")
         self.task.place(network)
         return network
 

@@ -70,6 +70,7 @@ def recipe(tmp_path: Path, data: Path) -> Path:
         ("data.size=[32]", ["data.size"]),
         ("search.trials=0", ["search.trials", "greater than or equal to 1"]),
         ("search.strategy=ppo", ["search.strategy: ppo", "dpc, fast_nas"]),
+        ("search={strategy: random, order: 2}", ["search.order: 2", "leave out one"]),
         ("search.encoder=weights", ["search.encoder", "dpc, fast_nas"]),
         ("search.warmup=9", ["search.warmup must be below search.epochs"]),
         ("search.sizes={width: 2}", ["sizes.head"]),

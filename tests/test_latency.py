@@ -132,7 +132,7 @@ def test_a_system_without_a_space_and_what_cannot_be_measured_are_refused(
         (("--device", "cuda"), "--device cuda cannot be measured"),
         (("--precision", "int8"), "--precision int8 cannot be measured"),
         (("--runtime", "abacus"), "unknown runtime 'abacus'"),
-        (("--set", "system=given", "--set", "search.genotype=x.json"), "searches no space"),
+        (("--set", "system=given", "--set", "search.genotype=x.json"), "has no supernet"),
     ):
         code, _, err = segnas_once("latency", recipe, *words)
         assert code == 2

@@ -115,6 +115,12 @@ def means(network: Network) -> list[Tensor]:
     return [tensor for name, tensor in network.state_dict().items() if "running_mean" in name]
 
 
+def test_an_encoder_of_another_size_is_named(task: Task, genotype: Genotype, encoder: Path) -> None:
+    wider = genotype.resized(encoder=20)
+    with pytest.raises(ValueError, match=r"search.encoder: layer .* sizes.encoder must be"):
+        Decoders(task, encoder, wider).ready(wider)
+
+
 def test_what_does_not_fit_into_memory_scores_0(task: Task, genotype: Genotype) -> None:
     class Full(Whole):
         def train(self, epoch: int) -> Iterator[Example]:
