@@ -1,0 +1,142 @@
+"""The commands for what was found: export, measure, score, use and serve it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import console
+from arguments import DataName, DataSet, Json, RuntimeChoice, Set, begin
+from console import following, say, write_json
+
+app = typer.Typer()
+
+BundlePath = Annotated[Path, typer.Argument(help="A bundle, such as runs/quickstart/bundle.")]
+Precision = Annotated[str | None, typer.Option(help="fp32, fp16, bf16 or int8; the file's first.")]
+FORMATS = "Beside ONNX, with commas: onnx-int8,openvino. Kept in the run's recipe."
+SLIDING = "Look through windows of the engine's size at each image's own size."
+EVIDENCE = "A folder for scores.json, confusion.png and pictures of the worst images."
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to the runtime.")]
+
+
+@app.command()
+def export(
+    source: Annotated[Path | None, typer.Argument(help="A recipe, or a run's folder.")] = None,
+    formats: Annotated[str | None, typer.Option(help=FORMATS)] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Say what can be written.")] = False,
+    set_: Set = None,
+) -> None:
+    """Export and verify the trained network: RUN/train -> RUN/bundle."""
+    import engines
+
+    if list_:
+        console.table(*engines.listed())
+        return
+    with begin(engines.named(source), engines.with_formats(set_, formats)) as work:
+        console.finish(work.export(), work.bundle, engines.files(work.bundle))
+    following(f"bench {work.bundle}", f"serve {work.bundle}")
+
+
+@app.command()
+def bench(
+    bundle: BundlePath,
+    threads: Annotated[list[int] | None, typer.Option(min=1, help="May be repeated.")] = None,
+    iterations: Annotated[int, typer.Option(min=3)] = 60,
+    json_: Json = None,
+) -> None:
+    """Measure the speed of everything in a bundle that this machine can run."""
+    import engines
+
+    engines.bench(bundle, threads or [1, 2], iterations, json_)
+
+
+@app.command(name="eval")
+def evaluate(
+    bundle: BundlePath,
+    data: DataName,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
+    runtime: RuntimeChoice = "onnxruntime",
+    precision: Precision = None,
+    sliding: Annotated[bool, typer.Option("--sliding", help=SLIDING)] = False,
+    overlap: Annotated[float, typer.Option(min=0, max=0.9, help="Of two windows, a share.")] = 0.5,
+    scales: Annotated[str, typer.Option(help="Average over sizes (torch): 0.75,1.0,1.25.")] = "",
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror (torch).")] = False,
+    out: Annotated[Path | None, typer.Option(help=EVIDENCE)] = None,
+    set_: DataSet = None,
+    json_: Json = None,
+) -> None:
+    """Score a bundle's engine on a data set, at the full size of the labels."""
+    from evaluate import Method, examine
+    from export.bundle import Bundle
+    from intake import data_settings
+    from searcher.data.catalogue import open_segmentation
+
+    loaded, method = Bundle.load(bundle), Method.parse(sliding, overlap, scales, flip)
+    with console.busy(f"running {runtime} over {data}"):
+        opened = open_segmentation(data_settings(data, set_ or [], loaded.manifest.size))
+        found = examine(loaded, runtime, opened, split, method, precision)
+    scores = found.scores(runtime, split, method.mode)
+    written: list[Path] = []
+    if out is not None:
+        from evidence import leave
+
+        written = leave(found, scores, opened, out)
+    if json_ != "-":
+        console.table(("Class", "IoU"), scores.rows, 1)
+        say(scores.sentence)
+        console.wrote(*written)
+    write_json(json_, scores.row())
+    if json_ != "-":
+        following(f"serve {bundle}")
+
+
+@app.command()
+def predict(
+    bundle: BundlePath,
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    runtime: RuntimeChoice = "onnxruntime",
+    precision: Precision = None,
+    opacity: Annotated[float, typer.Option(min=0, max=1)] = 0.55,
+) -> None:
+    """Segment images: IMAGE -> OUT/IMAGE.label.png (class numbers) and OUT/IMAGE.overlay.png."""
+    from export.bundle import Bundle
+    from export.runtimes import load
+    from serve.predictor import Predictor, refuse_one_name
+
+    refuse_one_name(images)
+    loaded = Bundle.load(bundle)
+    with load(runtime, loaded, precision=precision) as engine:
+        predictor = Predictor(loaded, engine)
+        for image in images:
+            console.wrote(*predictor.draw(image, out, opacity))
+    following(f"serve {bundle}")
+
+
+@app.command()
+def serve(
+    bundle: BundlePath,
+    host: Annotated[str, typer.Option(envvar="HOST")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="PORT", min=0, max=65535)] = 7860,
+    runtime: RuntimeChoice = "onnxruntime",
+    precision: Precision = None,
+    threads: Threads = 0,
+) -> None:
+    """Put a bundle behind a page where pictures can be dropped."""
+    from serve.app import serve as run
+
+    def ready(url: str) -> None:
+        say(f"serving {bundle} at {url} (stop with Ctrl-C)")
+
+    run(bundle, runtime, precision, host=host, port=port, threads=threads, ready=ready)
+
+
+@app.command()
+def doctor(json_: Json = None) -> None:
+    """Say what this machine can run, and what to install for the rest."""
+    import engines
+    from export.doctor import diagnose
+
+    engines.tell(diagnose(), json_)
