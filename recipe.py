@@ -68,8 +68,9 @@ class Compute(Strict):
     """What the search and the training run on."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["fp32", "bf16", "fp16"] = "bf16"
-    """The precision of the arithmetic; weights are always stored in fp32.  ``fp16``: GPUs only."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """The precision of the arithmetic; weights are always stored in fp32.  ``auto``: bf16 where the
+    device has instructions for it, fp32 elsewhere; a run keeps it.  ``fp16``: GPUs only."""
     threads: Annotated[int, Field(strict=True, ge=0, le=256)] = 0
     """CPU threads; 0 takes one for each core."""
     checkpoint_minutes: Rate = 10.0

@@ -43,7 +43,7 @@ from searcher.data.augment import Resized
 from searcher.data.batches import kept
 from searcher.data.catalogue import open_data, open_segmentation
 from searcher.penalty import too_heavy
-from searcher.prepare import check_labels, search_task, train_task
+from searcher.prepare import check_labels, search_task, settled, train_task
 from searcher.ranks import decided, meet, several
 from searcher.search import GENOTYPE, TRIALS, search
 from searcher.spaces import read_by
@@ -62,7 +62,7 @@ class Build:
     def __init__(
         self, recipe: Recipe, overrides: Iterable[str] = (), stop: Stop | None = None
     ) -> None:
-        self.recipe, self.overrides = recipe, tuple(overrides)
+        self.recipe, self.overrides = settled(recipe), tuple(overrides)
         self.run = recipe.out
         minutes, machine = recipe.compute.checkpoint_minutes, machine_for(recipe.compute)
         self.pace = Pace(minutes, stop, note=complain, machine=machine)

@@ -28,7 +28,7 @@ from searcher.data import Sample, Split
 from searcher.data.augment import Resized
 from searcher.data.batches import Batch, Batches, kept
 from searcher.learner import Learner
-from searcher.prepare import fabric_for, train_task
+from searcher.prepare import fabric_for, precision_of, train_task
 from searcher.task import Task
 
 CLASSES, ROUNDS, COLD = 11, 14, 4
@@ -80,7 +80,7 @@ def bare(recipe: Recipe, network: Network, batch: Batch) -> Callable[[], float]:
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, recipe.train.lr, total_steps=ROUNDS + 1
     )
-    dtype = DTYPES[recipe.compute.precision]
+    dtype = DTYPES[precision_of(recipe.compute)]
 
     def step() -> float:
         optimizer.zero_grad()
@@ -125,7 +125,7 @@ def main() -> None:
         "batch": list(batch[0].shape),
         "peak_rss_mb": round(peak_rss_mb()),
         "threads": torch.get_num_threads(),
-        "precision": recipe.compute.precision,
+        "precision": precision_of(recipe.compute),
         "device": cpu_model(),
     }
     sys.stdout.write(json.dumps({**row, **about}) + "\n")

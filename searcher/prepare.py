@@ -27,6 +27,9 @@ PRECISIONS: Mapping[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "fp16": "16-mixed",
 }
 
+BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
+"""torch's names for a processor's instructions."""
+
 
 def fabric_for(compute: Compute) -> Fabric:
     """The device and precision that a recipe asks for; ``ValueError`` where there is none.
@@ -38,7 +41,7 @@ def fabric_for(compute: Compute) -> Fabric:
     if compute.threads:
         torch.set_num_threads(compute.threads)
     keep_memory()
-    accelerator = "cuda" if compute.device != "cpu" and torch.cuda.is_available() else "cpu"
+    accelerator = "cuda" if on_gpu(compute) else "cpu"
     if compute.precision == "fp16" and accelerator == "cpu":
         raise ValueError("compute.precision is fp16, which needs a GPU: set it to bf16 or fp32")
     local, ranks = (int(os.environ.get(n, 1)) for n in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
@@ -47,11 +50,32 @@ def fabric_for(compute: Compute) -> Fabric:
         strategy="ddp" if ranks > 1 else "auto",
         devices=local,
         num_nodes=ranks // local,
-        precision=PRECISIONS[compute.precision],
+        precision=PRECISIONS[precision_of(compute)],
     )
     if ranks > 1:
         fabric.launch()
     return fabric
+
+
+def settled(recipe: Recipe) -> Recipe:
+    """The recipe with a precision in the place of ``auto``: a result depends on which it was."""
+    precision = precision_of(recipe.compute)
+    compute = recipe.compute.model_copy(update={"precision": precision})
+    return recipe.model_copy(update={"compute": compute})
+
+
+def precision_of(compute: Compute) -> str:
+    """bf16 without instructions for it is several times slower than fp32 (0027)."""
+    if compute.precision != "auto":
+        return compute.precision
+    if on_gpu(compute):
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    have = torch.cpu.get_capabilities()
+    return "bf16" if any(have.get(name) for name in BFLOAT16) else "fp32"
+
+
+def on_gpu(compute: Compute) -> bool:
+    return compute.device != "cpu" and torch.cuda.is_available()
 
 
 def search_task(

@@ -226,3 +226,12 @@ def test_an_op_learns_alike_in_bfloat16(name: str) -> None:
         gradients.append([p.grad.clone() for p in op.parameters() if p.grad is not None])
     for exact, found in zip(*gradients, strict=True):
         assert (found - exact).norm() < 0.1 * exact.norm()
+
+
+@pytest.mark.parametrize("size", [(8, 12), (7, 11)])
+def test_picking_pixels_first_is_a_strided_convolution(size: tuple[int, int]) -> None:
+    picking = conv(2, 4, stride=2).double()
+    x = torch.randn(2, 2, *size, dtype=torch.float64)
+    learned, used = picking.train()(x), picking.eval()(x)
+    assert torch.allclose(learned, used)
+    assert torch.equal(used, nn.functional.conv2d(x, picking.weight, stride=2))
