@@ -14,7 +14,7 @@ from searcher.frames import frames
 from searcher.fronts import draw_fronts, draw_trials
 from searcher.heatmaps import draw_weights
 from searcher.pictures import draw_history
-from searcher.search import GENOTYPE, TRIALS, WEIGHTS
+from searcher.search import CANDIDATES, GENOTYPE, TRIALS, WEIGHTS
 
 ARCHITECTURE, HISTORY, SETTLING = "architecture.png", "history.png", "settling.html"
 FRONTS = "fronts.png"
@@ -33,7 +33,7 @@ def draw_search(folder: Path) -> list[str]:
         trials = read_log(folder / TRIALS)
         draw_trials(trials, folder / HISTORY)
         draw_fronts(trials, folder / FRONTS)
-        return [ARCHITECTURE, HISTORY, FRONTS]
+        return [ARCHITECTURE, HISTORY, CANDIDATES, FRONTS]
     draw_history(read_log(folder / TRIALS), folder / HISTORY)
     lines = read_log(folder / WEIGHTS)
     with busy("drawing the search"):

@@ -73,7 +73,16 @@ def places(ms: Sequence[float]) -> list[int]:
 
 
 def shipped_space(recipe: Recipe) -> tuple[SearchSpace, Genotype]:
-    """The space that a recipe searches, and its complete genotype at the sizes that ship."""
+    """The space that a recipe searches, and its complete genotype at the sizes that ship.
+
+    ``ValueError`` for a system without a supernet: what it tries is measured whole.
+    """
+    if recipe.system not in SPACES:
+        hint = f"; 'segnas trials {recipe.out} --latency' measures the best that it tried"
+        raise ValueError(
+            f"system {recipe.system!r} has no supernet, so no op of it is measured"
+            + (hint if recipe.tries else "")
+        )
     settings = recipe.search
     space = SPACES[recipe.system](settings.layers, settings.nodes, settings.sizes)
     return space, shipped(space.complete(), recipe)
@@ -91,8 +100,6 @@ def conditions(
     for name, asked, known in (("device", device, "cpu"), ("precision", precision, "fp32")):
         if asked != known:
             raise ValueError(f"--{name} {asked} cannot be measured here, only {known}")
-    if recipe.system not in SPACES:
-        raise ValueError(f"system {recipe.system!r} has no supernet, so no op of it is measured")
     if reason := missing(runtime):
         raise ValueError(reason)
     classes = len(open_segmentation(recipe.data).classes)

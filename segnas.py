@@ -25,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+FASTEST = "Measure those candidates on this machine that none beats at their cost."
 CHECK = "Draw random networks of the space, and compare what is predicted and measured."
 
 
@@ -83,6 +84,28 @@ def search(source: Source, set_: Set = None) -> None:
         files = ["genotype.json", "architecture.png", "history.png", "settling.html"]
         console.finish(work.search(), folder, files, "searched")
     following(f"train {work.run}")
+
+
+@app.command()
+def trials(
+    runs: Annotated[list[Path], typer.Argument(help="Runs that tried candidates.")],
+    latency: Annotated[bool, typer.Option("--latency", help=FASTEST)] = False,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    to: Annotated[Path | None, typer.Option(help="A PNG: the best so far of each run.")] = None,
+) -> None:
+    """Compare searches by trying, and measure their best candidates: RUN/front.json."""
+    import tried
+
+    console.table(tried.HEADERS, [tried.row(run) for run in runs], tried.FIRST_NUMBER)
+    for sentence in tried.notes(runs):
+        say(sentence)
+    if to is not None:
+        tried.draw(runs, to)
+        console.wrote(to)
+    for run in runs if latency else ():
+        with console.busy("measuring"):
+            written = tried.with_latency(run, threads)
+        console.wrote(*written)
 
 
 @app.command()

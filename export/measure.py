@@ -242,6 +242,16 @@ def op_calls(keys: Sequence[OpKey], conditions: Conditions) -> Mapping[OpKey, Ca
     }
 
 
+def network_ms(networks: Sequence[Genotype], conditions: Conditions) -> list[float]:
+    """Milliseconds of each network, as it is shipped; ``ValueError`` without the runtime."""
+    if reason := missing(conditions.runtime):
+        raise ValueError(reason)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        ms = timed(dict(enumerate(network_calls(networks, conditions))), conditions)
+    return [ms[i] for i in range(len(networks))]
+
+
 def network_calls(networks: Sequence[Genotype], conditions: Conditions) -> list[Call]:
     """A call of each network, as it is shipped, with fresh weights and a noisy image."""
     height, width = conditions.size

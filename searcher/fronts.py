@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from searcher.pictures import ACCENT, CURVES, FAINT, INK, save
 
-COSTS: Mapping[str, str] = {"gmacs": "billions of multiply-adds", "mparams": "millions of weights"}
-"""What a candidate's line of the log counts, in words."""
+COSTS: Mapping[str, str] = {
+    "gmacs": "billions of multiply-adds",
+    "mparams": "millions of weights",
+    "ms": "milliseconds",
+}
+"""What a candidate's line of the log counts or was measured, in words."""
 Line = Mapping[str, Any]
 Point = tuple[float, float]
 
@@ -41,16 +47,21 @@ def draw_trials(lines: Sequence[Line], path: Path) -> None:
 
 def draw_fronts(lines: Sequence[Line], path: Path) -> None:
     """Score against each cost, with the front: those that none beats at no more cost."""
-    name, scores = scored(lines)
-    figure = Figure(figsize=(9.6, 3.8), layout="constrained")
-    for axes, (cost, words) in zip(figure.subplots(1, len(COSTS)), COSTS.items(), strict=True):
-        points = [(line[cost], score) for line, score in zip(lines, scores, strict=True)]
-        axes.plot(*zip(*points, strict=True), "o", color=FAINT, ms=5)
-        axes.plot(*zip(*front(points), strict=True), "o-", color=ACCENT, ms=5)
-        axes.set_xlabel(words)
-        axes.set_ylabel(name)
-        axes.spines[["top", "right"]].set_visible(False)
+    costs = [cost for cost in COSTS if any(cost in line for line in lines)]
+    figure = Figure(figsize=(4.8 * len(costs), 3.8), layout="constrained")
+    for i, cost in enumerate(costs):
+        draw_front(figure.add_subplot(1, len(costs), i + 1), lines, cost)
     save(figure, path)
+
+
+def draw_front(axes: Axes, lines: Sequence[Line], cost: str) -> None:
+    name, _ = scored(lines)
+    points = [(line[cost], line[name]) for line in lines if cost in line]
+    axes.plot(*zip(*points, strict=True), "o", color=FAINT, ms=5)
+    axes.plot(*zip(*front(points), strict=True), "o-", color=ACCENT, ms=5)
+    axes.set_xlabel(COSTS[cost])
+    axes.set_ylabel(name)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def front(points: Sequence[Point]) -> list[Point]:
@@ -60,3 +71,23 @@ def front(points: Sequence[Point]) -> list[Point]:
         if not best or point[1] > best[-1][1]:
             best.append(point)
     return best
+
+
+def draw_rivals(searches: Mapping[str, Sequence[Sequence[Line]]], path: Path) -> None:
+    """The best so far of several ways to search, by name: a thin line a seed, a thick mean."""
+    name = scored(next(iter(searches.values()))[0])[0]
+    figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    for i, (rival, seeds) in enumerate(searches.items()):
+        bests = [list(accumulate(scored(lines)[1], max)) for lines in seeds]
+        shortest = min(map(len, bests))
+        numbers, colour = range(1, shortest + 1), CURVES[i % len(CURVES)]
+        for best in bests:
+            axes.step(numbers, best[:shortest], where="post", color=colour, lw=0.8, alpha=0.45)
+        means = [mean(at) for at in zip(*bests, strict=False)]
+        axes.step(numbers, means, where="post", color=colour, lw=2.4, label=rival)
+    axes.set_xlabel("candidate")
+    axes.set_ylabel(f"best {name} yet")
+    axes.legend(frameon=False, loc="lower right")
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)

@@ -17,6 +17,8 @@ GENOTYPE = "genotype.json"
 TRIALS = "trials.jsonl"
 WEIGHTS = "architecture.jsonl"
 """A line a trial: the mixture's weights and the genotype that they prefer; of supernets alone."""
+CANDIDATES = "candidates.jsonl"
+"""A line a trial: the genotype that was tried, where there is no supernet."""
 
 Report = Callable[[int, Mapping[str, float]], None]
 """Called after each step or epoch with its number, from 1, and its scores.
@@ -69,11 +71,14 @@ def state_of(strategy: Strategy, trials: Sequence[Trial]) -> dict[str, Any]:
 
 
 def write_logs(job: Job, trials: Sequence[Trial], metric: str) -> None:
-    """A line a trial; where there are mixtures, their weights in a file of their own."""
+    """A line a trial; in a file of its own what was tried, or the weights of what was mixed."""
     job.log(TRIALS, [log_line(i, trial, metric) for i, trial in enumerate(trials)])
     weighed = [weights_line(i, trial) for i, trial in enumerate(trials) if trial.weights]
+    tried = [candidate_line(i, trial) for i, trial in enumerate(trials) if not trial.weights]
     if weighed:
         job.log(WEIGHTS, weighed)
+    if tried:
+        job.log(CANDIDATES, tried)
 
 
 def log_line(step: int, trial: Trial, metric: str) -> dict[str, Any]:
@@ -83,8 +88,11 @@ def log_line(step: int, trial: Trial, metric: str) -> dict[str, Any]:
 
 
 def weights_line(step: int, trial: Trial) -> dict[str, Any]:
-    genotype = json.loads(trial.genotype.to_json())
-    return {"step": step + 1, "genotype": genotype, "weights": trial.weights}
+    return {**candidate_line(step, trial), "weights": trial.weights}
+
+
+def candidate_line(step: int, trial: Trial) -> dict[str, Any]:
+    return {"step": step + 1, "genotype": json.loads(trial.genotype.to_json())}
 
 
 def mind_collapse(trials: Sequence[Trial], pace: Pace) -> None:
