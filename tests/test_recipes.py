@@ -10,6 +10,7 @@ import torch
 from lightning_fabric import Fabric
 
 import architecture
+from architecture import given
 from models.anatomy import dissect
 from models.genotype import Genotype
 from models.network import build
@@ -20,6 +21,7 @@ from searcher.data.catalogue import open_data
 from searcher.spaces import SearchSpace, read_by
 from searcher.spaces.darts import Darts
 from searcher.strategies.bilevel import Bilevel
+from searcher.strategies.sampling import Sampling
 from searcher.systems import SPACES, SYSTEMS
 from searcher.task import Task
 from sections import Data
@@ -51,11 +53,13 @@ def test_its_networks_can_be_built(path: Path) -> None:
 def found_by(recipe: Recipe) -> Genotype:
     """What the recipe's search may find, or the genotype that it names."""
     if recipe.search.genotype is not None:
-        return Genotype.load(ROOT / recipe.search.genotype)
+        return given(recipe.search.genotype)
     data = open_data(Data(train=2, val=2))
     batches = Batches(data.split("train"), Resized(recipe.data.size), 2, seed=0)
     task = Task(11, Fabric(accelerator="cpu"), train=batches, val=batches)
     strategy = SYSTEMS[recipe.system](task, recipe.search)
+    if isinstance(strategy, Sampling):
+        return strategy.propose([], random.Random(0))
     assert isinstance(strategy, Bilevel)
     return strategy.supernet.space.sample(random.Random(0))
 
