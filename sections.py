@@ -121,6 +121,9 @@ class Search(Strict):
     candidates are trained one by one instead."""
     trials: Positive = 16
     """How many candidates are tried."""
+    controller_lr: Rate = 1e-4
+    """``ppo``, ``reinforce``: how fast the controller learns.  That of Fast NAS is for thousands of
+    trials; for some dozens 1e-3 suits better."""
     proxy: Proxy = Proxy()
     encoder: Path | None = None
     """``dpc``, ``fast_nas``: weights of an encoder, as in ``train.encoder``; it stays as it is, and

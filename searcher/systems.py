@@ -73,20 +73,21 @@ def cas(task: Task, search: Search) -> Strategy:
 def dpc(task: Task, search: Search) -> Strategy:
     """A head of five branches, at random and near the best, scored by mean IoU."""
     space = Dpc(search.sizes)
-    return by_trying(space, task, search, decided(space, task, search.strategy or "local"))
+    return by_trying(space, task, search, decided(space, task, search, "local"))
 
 
 def fast_nas(task: Task, search: Search) -> Strategy:
     """A decoder's wiring and cell, by a controller, scored by the reward of its paper."""
     space = FastNas(search.sizes)
-    propose = decided(space, task, search.strategy or "ppo")
+    propose = decided(space, task, search, "ppo")
     return by_trying(space, task, search, propose, attrgetter("reward"))
 
 
-def decided(space: Decisions, task: Task, strategy: str) -> Proposal:
-    """How the next candidate of a space of decisions is chosen."""
+def decided(space: Decisions, task: Task, search: Search, usual: str) -> Proposal:
+    """How the next candidate of a space of decisions is chosen; as usual, or as the recipe says."""
+    strategy = search.strategy or usual
     if strategy in CLIPS:
-        return Policy(space, task.train.seed, CLIPS[strategy])
+        return Policy(space, task.train.seed, CLIPS[strategy], search.controller_lr)
     return PROPOSALS[strategy](space)
 
 

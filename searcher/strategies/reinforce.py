@@ -32,8 +32,8 @@ class Controller(nn.Module):
     def __init__(self, decisions: Sequence[Decision]) -> None:
         super().__init__()
         self.decisions = tuple(decisions)
-        self.start = nn.Parameter(torch.empty(1, 1, HIDDEN))
-        self.lstm = nn.LSTM(HIDDEN, HIDDEN, LAYERS)
+        self.start = nn.Parameter(torch.empty(HIDDEN))
+        self.cells = nn.ModuleList(nn.LSTMCell(HIDDEN, HIDDEN) for _ in range(LAYERS))
         heads = {d.head.replace(".", "_"): d.options for d in self.decisions}
         self.heads = nn.ModuleDict({name: nn.Linear(HIDDEN, n) for name, n in heads.items()})
         for p in self.parameters():
@@ -41,13 +41,18 @@ class Controller(nn.Module):
 
     def logits(self) -> list[Tensor]:
         """[options] of each decision.  What is chosen is not read: so it is released."""
-        x, state = self.start, None
-        found = []
-        for turn in range(WARMUP + len(self.decisions)):
-            x, state = self.lstm(x, state)
-            if turn >= WARMUP:
-                name = self.decisions[turn - WARMUP].head.replace(".", "_")
-                found.append(self.heads[name](x[0, 0]))
+        outputs = self.outputs(WARMUP + len(self.decisions))[WARMUP:]
+        names = (decision.head.replace(".", "_") for decision in self.decisions)
+        return [self.heads[name](x) for name, x in zip(names, outputs, strict=True)]
+
+    def outputs(self, turns: int) -> list[Tensor]:
+        """[HIDDEN] of each turn, which reads that of the turn before."""
+        x, found = self.start, list[Tensor]()
+        states = [(torch.zeros(HIDDEN), torch.zeros(HIDDEN)) for _ in self.cells]
+        for _ in range(turns):
+            for i, cell in enumerate(self.cells):
+                x, _ = states[i] = cell(x, states[i])
+            found.append(x)
         return found
 
     @torch.no_grad()
@@ -67,15 +72,18 @@ class Policy:
     """A proposal whose controller has learned from all trials before.
 
     It is the same whether it saw them as they came or all at once, after a restart.  ``clip`` is
-    PPO's; None is REINFORCE, which hears every trial once.
+    PPO's; None is REINFORCE, which hears every trial once.  ``lr`` is the paper's, which is for
+    thousands of trials.
     """
 
-    def __init__(self, space: Decisions, seed: int, clip: float | None = CLIP) -> None:
+    def __init__(
+        self, space: Decisions, seed: int, clip: float | None = CLIP, lr: float = LR
+    ) -> None:
         self.space, self.clip = space, clip
         with torch.random.fork_rng([]):
             torch.manual_seed(seed)
             self.controller = Controller(space.choices)
-        self.optimizer = torch.optim.Adam(self.controller.parameters(), LR)
+        self.optimizer = torch.optim.Adam(self.controller.parameters(), lr, fused=True)
         self.buffer: deque[tuple[tuple[int, ...], float, float]] = deque(maxlen=BUFFER)
         self.baseline: float | None = None
         self.heard = 0
