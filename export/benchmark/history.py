@@ -90,7 +90,7 @@ def shown(when: str, row: dict[str, Any], before: dict[str, Any] | None) -> tupl
     change = "-" if ms is None or before is None else f"{100 * (ms / before['latency'] - 1):+.1f} %"
     return (
         when[:16].replace("T", " "),
-        row["content"],
+        row["content"][:8],
         row["runtime"],
         row["precision"],
         str(row["threads"]),

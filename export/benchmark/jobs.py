@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from export.benchmark import nvml
 from export.benchmark.isolated import answer, ask
+from export.benchmark.reports import HOST
 from export.benchmark.subjects import Answers, Job, Subject, opened
 from export.benchmark.timing import Samples, sampled, side_by_side
-from export.machine import peak_rss_mb
+from export.machine import peak_rss_mb, usable_cores
 from export.runtimes import GPU_ONLY, Facts
 
 DISAGREEMENT = {"fp32": 0.01, "fp16": 0.01, "bf16": 0.05, "int8": 0.1}
@@ -25,6 +26,10 @@ what each costs in mIoU the gate has measured; here only what is broken is found
 NEAR = 0.01
 """Real numbers differ where they are further apart than this share of themselves, and of the
 standard deviation of all."""
+
+
+OURS = 0.8
+"""The share of the cores that engines side by side must have had."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +84,18 @@ def job_of(raw: Mapping[str, Any]) -> Job:
     return Job(**{**raw, "size": raw["size"] and tuple(raw["size"])})
 
 
-def streaming(order: Order, subject: Subject) -> float:
-    """Images a second of as many engines as streams, of which ``subject`` is the first."""
+def streaming(order: Order, subject: Subject) -> float | None:
+    """Images a second of as many engines as streams, of which ``subject`` is the first.
+
+    None where others had more than a fifth of the cores, which the last calls leave idle too.
+    """
     with ExitStack() as stack:
         others = [stack.enter_context(opened(order.job)) for _ in range(order.streams - 1)]
         calls = [engine.call for engine in (subject, *others)]
-        return subject.batch * side_by_side(calls, order.iterations)
+        rate, ran = side_by_side(calls, order.iterations)
+    wanted = min(order.streams, usable_cores())
+    starved = subject.facts.runtime in HOST and ran < OURS * wanted
+    return None if starved else subject.batch * rate
 
 
 def megabytes(file: Path) -> float:

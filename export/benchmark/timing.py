@@ -72,8 +72,8 @@ def sampled(call: Call, warmup: int, iterations: int) -> tuple[list[float], list
     return wall, cpu
 
 
-def side_by_side(calls: Sequence[Call], iterations: int) -> float:
-    """Calls a second of all ``calls`` together, a thread and ``iterations`` for each of them."""
+def side_by_side(calls: Sequence[Call], iterations: int) -> tuple[float, float]:
+    """Calls a second of all ``calls``, a thread and ``iterations`` for each, and how many ran."""
 
     def repeat(call: Call) -> None:
         for _ in range(iterations):
@@ -82,6 +82,7 @@ def side_by_side(calls: Sequence[Call], iterations: int) -> float:
     for call in calls:
         call()
     with ThreadPoolExecutor(len(calls)) as pool:
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         list(pool.map(repeat, calls))
-        return len(calls) * iterations / (time.perf_counter() - start)
+        spent, elapsed = time.process_time() - busy, time.perf_counter() - start
+    return len(calls) * iterations / elapsed, spent / elapsed

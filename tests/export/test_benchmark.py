@@ -20,13 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from export.assembly import Contents, Description, make_bundle
-from export.benchmark import isolated, nvml, rounds
+from export.benchmark import isolated, jobs, nvml, rounds
 from export.benchmark.isolated import Unfit, answer, ask
 from export.benchmark.jobs import Order, check, differing, measured, megabytes, perform
 from export.benchmark.peak import peak_gflops
 from export.benchmark.reports import CV_LIMIT, judged, merged, steady
 from export.benchmark.rounds import Settings, alternated, benchmark, jobs_of, settled
-from export.benchmark.subjects import Job, Source, examples
+from export.benchmark.subjects import Job, Source, examples, opened
 from export.benchmark.timing import Samples, Timing, sampled, side_by_side
 from export.bundle import Artifact, Bundle
 from export.runtimes import Facts, Pixels
@@ -90,7 +90,9 @@ def test_engines_side_by_side_run_at_once() -> None:
         if len(ran) > 3:  # the first of each is uncounted, and alone
             meeting.wait()
 
-    assert side_by_side([call] * 3, 5) > 0
+    rate, cores = side_by_side([call] * 3, 5)
+    assert rate > 0
+    assert cores >= 0
     assert len(ran) == 3 + 3 * 5
 
 
@@ -232,10 +234,29 @@ def test_memory_is_the_engines_own(bundle_path: Path, tmp_path: Path) -> None:
     assert len(found.wall_ms) == len(found.cpu_ms) == 5
     assert 20 < found.peak_rss_mb < ballast.nbytes / 1e6 / 1.5
     assert found.streams == 2
-    assert found.streams_fps is not None
-    assert found.streams_fps > 0
+    assert found.streams_fps is None or found.streams_fps > 0
     assert found.file_mb == (bundle_path / "model.onnx").stat().st_size / 1e6
     assert found.gpu is None
+
+
+@pytest.mark.parametrize(
+    ("runtime", "cores", "fps"),
+    [("onnxruntime", 1.9, 400.0), ("onnxruntime", 0.7, None), ("tensorrt", 0.1, 400.0)],
+)
+def test_a_throughput_on_cores_that_others_had_is_none(
+    bundle_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    runtime: str,
+    cores: float,
+    fps: float | None,
+) -> None:
+    monkeypatch.setattr(jobs, "usable_cores", lambda: 2)
+    monkeypatch.setattr(jobs, "side_by_side", lambda calls, _: (100.0 * len(calls), cores))
+    order = Order(replace(FIRST, source=str(bundle_path)), 0, 1, "", streams=2)
+    with opened(order.job) as subject:
+        facts = replace(subject.facts, runtime=runtime)
+        found = jobs.streaming(order, replace(subject, facts=facts, batch=2))
+    assert found == fps
 
 
 def test_a_bundle_is_measured_with_its_costs(bundle_path: Path) -> None:
@@ -296,8 +317,8 @@ def test_what_is_not_installed_is_skipped_with_the_reason(
 ) -> None:
     absent = "torch is not installed: pip install 'segnas[train]'"
     monkeypatch.setattr(rounds, "missing", {"torch": absent, "onnxruntime": None}.get)
-    jobs, skipped = jobs_of(Source(bundle_path), Settings(threads=(1, 2), batches=(1, 4)))
-    assert [(job.runtime, job.threads, job.batch) for job in jobs] == [
+    found, skipped = jobs_of(Source(bundle_path), Settings(threads=(1, 2), batches=(1, 4)))
+    assert [(job.runtime, job.threads, job.batch) for job in found] == [
         ("onnxruntime", threads, batch) for threads in (1, 2) for batch in (1, 4)
     ]
     assert skipped == {"torch": absent}
