@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from arguments import parse_size
 from console import following, say, table, wrote
 from models import published
 from models.genotype import Genotype, Size
@@ -111,17 +112,6 @@ def size_value(override: str, text: str, tuple_like: bool) -> Size:
         raise ValueError(f"--set {override}: a size is a whole number, or several, as in 16,32,64")
     numbers = tuple(int(number) for number in text.split(","))
     return numbers if tuple_like or len(numbers) > 1 else numbers[0]
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """``HEIGHTxWIDTH`` in pixels."""
-    parts = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})", text)
-    size = (int(parts[1]), int(parts[2])) if parts else (0, 0)
-    if not all(32 <= side <= 8192 for side in size):
-        raise ValueError(
-            f"--size {text}: must be HEIGHTxWIDTH, each from 32 to 8192 pixels, as in 1025x2049"
-        )
-    return size
 
 
 def show(what: Path, overrides: list[str], asked: Asked, quiet: bool) -> dict[str, Any]:

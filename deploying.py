@@ -17,6 +17,11 @@ BundlePath = Annotated[Path, typer.Argument(help="A bundle, such as runs/quickst
 Precision = Annotated[str | None, typer.Option(help="fp32, fp16, bf16 or int8; the file's first.")]
 FORMATS = "Beside ONNX, with commas: onnx-int8,openvino. Kept in the run's recipe."
 SLIDING = "Look through windows of the engine's size at each image's own size."
+MEASURED = "A bundle or an ONNX file; PATH:openvino:int8 takes a part of it."
+COMPARE = "Alternate two of them in one process: the ratio of their times and how sure it is."
+HISTORY = "Print how the numbers moved, and measure nothing."
+STREAMS = "Engines side by side for the throughput; 0 takes as many as the cores hold."
+PICTURE = "For the way from file to colours; the bundle's first example if absent."
 EVIDENCE = "A folder for scores.json, confusion.png and pictures of the worst images."
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to the runtime.")]
 
@@ -41,15 +46,33 @@ def export(
 
 @app.command()
 def bench(
-    bundle: BundlePath,
+    sources: Annotated[list[str], typer.Argument(help=MEASURED)],
+    compare: Annotated[bool, typer.Option("--compare", help=COMPARE)] = False,
+    history: Annotated[bool, typer.Option("--history", help=HISTORY)] = False,
     threads: Annotated[list[int] | None, typer.Option(min=1, help="May be repeated.")] = None,
-    iterations: Annotated[int, typer.Option(min=3)] = 60,
+    batch: Annotated[list[int] | None, typer.Option(min=1, help="May be repeated.")] = None,
+    streams: Annotated[int, typer.Option(min=0, help=STREAMS)] = 0,
+    iterations: Annotated[int, typer.Option(min=3, help="Calls timed, of each engine.")] = 60,
+    size: Annotated[
+        str | None, typer.Option(help="360x480, for a file that leaves it open.")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help=PICTURE)] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder for JSON, Markdown and a page.")
+    ] = None,
     json_: Json = None,
 ) -> None:
-    """Measure the speed of everything in a bundle that this machine can run."""
-    import engines
+    """Measure the speed of all engines of a bundle, or of any ONNX file."""
+    import measuring
 
-    engines.bench(bundle, threads or [1, 2], iterations, json_)
+    chosen = measuring.settings(threads, batch, streams, iterations, size)
+    asked = measuring.Asked(sources, chosen, picture, out, json_)
+    if compare:
+        measuring.compare(asked)
+    elif history:
+        measuring.recall(asked)
+    else:
+        measuring.bench(asked)
 
 
 @app.command(name="eval")

@@ -49,19 +49,3 @@ def with_formats(overrides: Iterable[str] | None, formats: str | None) -> list[s
     """The overrides of a recipe, with the formats that were typed, commas between them."""
     typed = [] if formats is None else [f"export.formats=[{formats}]"]
     return [*(overrides or []), *typed]
-
-
-def bench(bundle: Path, threads: Iterable[int], iterations: int, json_to: str | None) -> None:
-    """Measure a bundle, and print the table or write it as JSON."""
-    from export.benchmark import benchmark_bundle
-    from export.report import HEADERS, notes, rows
-
-    with console.busy("measuring"):
-        found = benchmark_bundle(bundle, threads=tuple(threads), iterations=iterations)
-    if json_to != "-":
-        console.table(HEADERS, rows(found.reports), 2)
-        for note in notes(found.reports, found.skipped):
-            console.say(note)
-    console.write_json(json_to, [report.row() for report in found.reports])
-    if json_to != "-":
-        console.following(f"serve {bundle}")

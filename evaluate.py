@@ -166,9 +166,12 @@ class Examination:
 WHOLE = Method()
 
 
-def evaluate(bundle: Bundle, runtime: str, data: DataSet, split: str) -> Scores:
+def evaluate(
+    bundle: Bundle, runtime: str, data: DataSet, split: str, precision: str | None = None
+) -> Scores:
     """The scores of the bundle over every image of ``split``; see :func:`examine`."""
-    return examine(bundle, runtime, data, split).scores(runtime, split, WHOLE.mode)
+    found = examine(bundle, runtime, data, split, precision=precision)
+    return found.scores(runtime, split, WHOLE.mode)
 
 
 def examine(

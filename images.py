@@ -125,16 +125,21 @@ def resize_labels(labels: Labels, size: tuple[int, int]) -> Labels:
     return np.array(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
 
 
+def indexed(labels: Labels, palette: Sequence[tuple[int, int, int]]) -> Image.Image:
+    """Labels [H, W] as a picture: label ``i`` in ``palette[i]``, others black."""
+    levels = bytes(level for colour in palette for level in colour)
+    image = Image.fromarray(labels)
+    image.putpalette(levels.ljust(3 * 256, b"\0"))  # a short palette would clip the labels
+    return image
+
+
 def encode_png(array: Pixels | Labels, palette: Sequence[tuple[int, int, int]] = ()) -> bytes:
     """A PNG of RGB [H, W, 3] or of labels [H, W], and nothing else in it.
 
     With a ``palette`` label ``i`` is shown in ``palette[i]``, others black; :func:`read_labels`
     gives the same labels back with and without it.
     """
-    image = Image.fromarray(array)
-    if palette:
-        levels = bytes(level for colour in palette for level in colour)
-        image.putpalette(levels.ljust(3 * 256, b"\0"))  # a short palette would clip the labels
+    image = indexed(array, palette) if palette else Image.fromarray(array)
     stream = BytesIO()
     image.save(stream, "PNG", compress_level=1)
     return stream.getvalue()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import album
+import measuring
 from console import say, wrote
-from evaluate import Scores
-from export.benchmark import Comparison
+from evaluate import Scores, evaluate
+from export.benchmark.rounds import Comparison
 from export.bundle import Bundle
 from export.report import Example, Page, report_page
-from export.runtimes import load
+from export.runtimes import load, missing
+from export.tables import markdown
+from files import write_text
 from images import encode_png
+from measuring import engine
 from searcher.cost import spent
+from searcher.data import DataSet
 from serve.predictor import Predictor
 
 
@@ -68,10 +73,31 @@ def with_overlays(bundle: Bundle, folder: Path) -> list[Example]:
     return examples
 
 
-def with_miou(found: Comparison, scores: Scores) -> Comparison:
-    """Put the score beside the speed of what was scored: all artifacts of fp32 label alike."""
-    reports = tuple(
-        replace(report, miou=scores.miou) if report.precision == "fp32" else report
-        for report in found.reports
-    )
-    return replace(found, reports=reports)
+def scored(bundle: Bundle, data: DataSet) -> dict[str, Scores]:
+    """What each artifact that runs here reaches on ``val``, by its words, in the bundle's order."""
+    return {
+        engine(a.runtime, a.precision): evaluate(bundle, a.runtime, data, "val", a.precision)
+        for a in bundle.manifest.artifacts
+        if missing(a.runtime) is None
+    }
+
+
+def mious(scores: Mapping[str, Scores]) -> dict[str, float]:
+    """Of each artifact, by its words."""
+    return {name: found.miou for name, found in scores.items()}
+
+
+def leave(
+    run: Path,
+    bundle: Bundle,
+    found: Comparison,
+    scores: Mapping[str, Scores],
+    key: Mapping[str, Any],
+) -> None:
+    """Write the table, the page and, last, what says that they are there: ``benchmark.json``."""
+    first = scores[next(iter(scores))]
+    measuring.keep(bundle.path, found.reports, quiet=True)
+    write_text(bundle.path / measuring.TABLE, markdown(found.reports, found.skipped))
+    write_text(bundle.path / measuring.REPORT, on_one_page(run, bundle, found, first))
+    document = {"key": key, "rows": measuring.rows(found), "scores": first.row()}
+    write_text(bundle.path / measuring.BENCHMARK, json.dumps(document, indent=2) + "\n")

@@ -38,7 +38,7 @@ def build(source: Source, set_: Set = None) -> None:
             say(f"nothing to do: {work.run} is finished and its recipe has not changed")
         import reporting
 
-        reporting.tell(work.run, work.measured())
+        reporting.tell(work.run, work.last_measured())
     following(f"serve {work.bundle}", f"predict {work.bundle} IMAGE --out masks")
 
 

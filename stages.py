@@ -20,16 +20,16 @@ import architecture
 import reporting
 from album import ARCHITECTURE, HISTORY
 from console import busy, complain, watching
-from evaluate import evaluate
 from export.assembly import Contents, Description, make_bundle
-from export.benchmark import benchmark_bundle
+from export.benchmark.rounds import Settings
+from export.benchmark.subjects import Source
 from export.bundle import MANIFEST, Bundle
 from export.formats.catalogue import calibrated
 from export.machine import cpu_model
-from export.report import markdown
 from export.verify import Pair
 from files import sha256, write_text
 from latencies import table_digest, target_of
+from measuring import BENCHMARK, REPORT, measured
 from models import weights
 from models.genotype import Genotype
 from models.network import build
@@ -52,8 +52,6 @@ from searcher.task import Task
 from searcher.tracking import EVENTS, Tracker, tracking
 from searcher.train import METRICS, fit
 from searcher.train import kept as shipped
-
-BENCHMARK, TABLE, REPORT = "benchmark.json", "benchmark.md", "report.html"
 
 
 class Build:
@@ -234,27 +232,20 @@ class Build:
         return True
 
     def measure(self) -> bool:
-        """Measure the bundle's speed, score its engine, and write the report."""
+        """Score the bundle's engines, measure their speed, and write the report."""
         bundle = Bundle.load(self.bundle)
         settings = self.recipe.bench
         key = {"bundle": sha256(self.bundle / MANIFEST), "bench": settings.model_dump(mode="json")}
-        if (self.bundle / REPORT).is_file() and self.measured().get("key") == key:
+        if (self.bundle / REPORT).is_file() and self.last_measured().get("key") == key:
             return False
-        with busy("scoring the engine"):
-            scores = evaluate(bundle, "onnxruntime", self.data, "val")
+        with busy("scoring its engines"):
+            scores = reporting.scored(bundle, self.data)
+        asked = Settings(
+            threads=settings.threads, iterations=settings.iterations, warmup=settings.warmup
+        )
         with busy("measuring its speed"):
-            found = benchmark_bundle(
-                self.bundle,
-                threads=settings.threads,
-                iterations=settings.iterations,
-                warmup=settings.warmup,
-            )
-        found = reporting.with_miou(found, scores)
-        write_text(self.bundle / TABLE, markdown(found.reports, found.skipped))
-        write_text(self.bundle / REPORT, reporting.on_one_page(self.run, bundle, found, scores))
-        rows = [report.row() for report in found.reports]
-        document = {"key": key, "rows": rows, "scores": scores.row()}
-        write_text(self.bundle / BENCHMARK, json.dumps(document, indent=2) + "\n")
+            found = measured(Source(self.bundle), asked, reporting.mious(scores))
+        reporting.leave(self.run, bundle, found, scores, key)
         return True
 
     @property
@@ -305,7 +296,7 @@ class Build:
             settings.examples,
         )
 
-    def measured(self) -> dict[str, Any]:
+    def last_measured(self) -> dict[str, Any]:
         """What the last measurement left, empty where there is none."""
         path = self.bundle / BENCHMARK
         return json.loads(path.read_text("utf-8")) if path.is_file() else {}

@@ -18,7 +18,7 @@ from export.machine import cpu_model, no_gpu
 from export.runtimes import GPU_ONLY, Pixels
 from export.verify import Pairs, verify
 from images import encode_png
-from models.network import Network
+from models.network import Network, macs, parameters
 from models.weights import save
 
 EXAMPLES = 6
@@ -142,6 +142,7 @@ def manifest_of(
         "size": size,
         "data": description.data,
         "scores": description.scores,
+        "costs": {"macs": macs(network, size), "parameters": parameters(network)},
         "provenance": {**description.provenance, **versions, **gate},
         "artifacts": [artifacts[0], weights, *artifacts[1:]],
     }

@@ -59,6 +59,8 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     """The data set that the weights were trained on, and its licence."""
     scores: Mapping[str, float] = {}
     """Of the network on the validation split: ``miou`` and what else was measured, 0..1."""
+    costs: Mapping[str, int] = {}
+    """``macs``, multiply-adds of one image of ``size``, and ``parameters``, if known."""
     provenance: Mapping[str, str] = {}
     """Recipe hash, seed and versions: whatever is needed to make this bundle again."""
     artifacts: tuple[Artifact, ...]

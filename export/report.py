@@ -1,33 +1,18 @@
-"""The report: the benchmark as a table, and everything about a bundle on one page."""
+"""The report: everything about a bundle on one page, or the numbers of any file alone."""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-from export.benchmark import BenchmarkReport
+from export.benchmark.reports import BenchmarkReport
 from export.bundle import Manifest
+from export.plot import scatter
+from export.tables import Table, notes, tables
 
-HEADERS = (
-    "Runtime",
-    "Precision",
-    "Threads",
-    "Size",
-    "p50 ms",
-    "p90 ms",
-    "p99 ms",
-    "CPU ms",
-    "FPS",
-    "Peak MB",
-    "mIoU",
-)
-FIRST_NUMBER = 2
-"""The columns from here on are numbers, set flush right."""
-NOISY = 0.1
-"""Coefficient of variation above which a row is marked: the machine was busy."""
 KINDS = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 STYLE = Path(__file__).with_name("report.css")
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -66,59 +51,16 @@ class Page:
     """What the search and the training took, a sentence each."""
 
 
-def rows(reports: Sequence[BenchmarkReport]) -> list[tuple[str, ...]]:
-    """One row of text a report, in the order of :data:`HEADERS`; a noisy p50 carries a ``*``."""
-    return [
-        (
-            report.runtime,
-            report.precision,
-            str(report.threads),
-            f"{report.size[0]} x {report.size[1]}",
-            f"{report.wall_ms.p50:.2f}{'*' if report.cv > NOISY else ''}",
-            f"{report.wall_ms.p90:.2f}",
-            f"{report.wall_ms.p99:.2f}",
-            f"{report.cpu_ms.p50:.2f}",
-            f"{report.fps:.1f}",
-            f"{report.peak_rss_mb:.0f}",
-            "-" if report.miou is None else f"{report.miou:.3f}",
-        )
-        for report in reports
-    ]
-
-
-def notes(reports: Sequence[BenchmarkReport], skipped: Mapping[str, str]) -> list[str]:
-    """What must be known to read the table: machine, versions, noise, what was left out."""
-    lines = []
-    if reports:
-        devices = listed(report.device for report in reports)
-        providers = listed(f"{report.runtime} on {report.provider}" for report in reports)
-        versions = listed(f"{name} {v}" for r in reports for name, v in r.versions.items())
-        calls = listed(str(report.iterations) for report in reports)
-        lines.append(f"Measured on {devices}; {providers}; {versions}.")
-        lines.append(f"Batch {reports[0].batch}, {calls} calls a row; CPU ms is of all threads.")
-    if any(report.cv > NOISY for report in reports):
-        lines.append("* Times varied by more than 10 %: the machine was busy. Measure again.")
-    return lines + [f"Not measured: {reason}." for reason in skipped.values()]
-
-
-def listed(words: Iterable[str]) -> str:
-    """Each word once."""
-    return ", ".join(sorted(set(words)))
-
-
-def markdown(reports: Sequence[BenchmarkReport], skipped: Mapping[str, str]) -> str:
-    """The table and its notes as Markdown."""
-    rule = ["---" if i < FIRST_NUMBER else "---:" for i in range(len(HEADERS))]
-    lines = [f"| {' | '.join(cells)} |" for cells in (HEADERS, rule, *rows(reports))]
-    remarks = [f"{note}  ".replace("*", r"\*") for note in notes(reports, skipped)]
-    return "\n".join([*lines, "", *remarks]) + "\n"
-
-
 def report_page(page: Page) -> str:
     """One HTML document that needs no other file: styles and pictures are inside."""
     settled = stepper("How the architecture settled", page.frames)
     sections = [header(page), drawings(page), settled, scores(page), speed(page), examples(page)]
     return document(page.manifest.name, "".join(sections) + provenance(page))
+
+
+def numbers_page(title: str, reports: Sequence[BenchmarkReport], skipped: Mapping[str, str]) -> str:
+    """One HTML document with the numbers of a file or a bundle, and nothing else."""
+    return document(title, f"<h1>{escape(title)}</h1>\n{numbers(reports, skipped)}")
 
 
 def document(title: str, body: str) -> str:
@@ -164,9 +106,7 @@ def header(page: Page) -> str:
     tiles["Classes"] = str(len(manifest.classes))
     if "miou" in manifest.scores:
         tiles["mIoU"] = f"{manifest.scores['miou']:.3f}"
-    if page.reports:
-        fastest = max(page.reports, key=lambda report: report.fps)
-        tiles[f"Frames a second, {fastest.runtime}"] = f"{fastest.fps:.1f}"
+    tiles |= fastest(page.reports)
     items = "".join(
         f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in tiles.items()
     )
@@ -175,6 +115,15 @@ def header(page: Page) -> str:
         f'<p class="soft">Trained on {escape(manifest.data)}</p>\n<dl class="tiles">{items}</dl>\n'
         + (f'<p class="soft">{escape(costs)}</p>\n' if costs else "")
     )
+
+
+def fastest(reports: Sequence[BenchmarkReport]) -> dict[str, str]:
+    """The tile of the lowest latency that could be measured."""
+    timed = [(r.latency, r) for r in reports if r.latency is not None]
+    if not timed:
+        return {}
+    ms, report = min(timed, key=lambda pair: pair[0])
+    return {f"ms an image, {report.runtime} {report.stored}": f"{ms:.1f}"}
 
 
 def drawings(page: Page) -> str:
@@ -208,21 +157,32 @@ def swatch(colour: tuple[int, int, int] | None) -> str:
 
 
 def speed(page: Page) -> str:
-    """The benchmark table and its notes."""
-    if not page.reports and not page.skipped:
+    """Accuracy against latency, the tables of the benchmark, and their notes."""
+    return numbers(page.reports, page.skipped)
+
+
+def numbers(reports: Sequence[BenchmarkReport], skipped: Mapping[str, str]) -> str:
+    if not reports and not skipped:
         return ""
-    kinds = ["" if i < FIRST_NUMBER else ' class="number"' for i in range(len(HEADERS))]
-    head = "".join(f"<th{kind}>{name}</th>" for kind, name in zip(kinds, HEADERS, strict=True))
+    plot = scatter(reports)
+    shown = f"<h2>Accuracy and latency</h2>\n{plot}" if plot else ""
+    shown += "".join(f"<h2>{escape(one.title)}</h2>\n{cells(one)}" for one in tables(reports))
+    remarks = "".join(f'<p class="soft">{escape(note)}</p>\n' for note in notes(reports, skipped))
+    return f"{shown}{remarks}"
+
+
+def cells(found: Table) -> str:
+    """A table of text as an element."""
+    kinds = ["" if i < found.numbers else ' class="number"' for i in range(len(found.headers))]
+    head = "".join(
+        f"<th{kind}>{name}</th>" for kind, name in zip(kinds, found.headers, strict=True)
+    )
+    rows = (zip(kinds, row, strict=True) for row in found.rows)
     body = "".join(
-        "<tr>"
-        + "".join(f"<td{kind}>{escape(cell)}</td>" for kind, cell in zip(kinds, row, strict=True))
-        + "</tr>\n"
-        for row in rows(page.reports)
+        f"<tr>{''.join(f'<td{kind}>{escape(cell)}</td>' for kind, cell in row)}</tr>\n"
+        for row in rows
     )
-    remarks = "".join(
-        f'<p class="soft">{escape(note)}</p>\n' for note in notes(page.reports, page.skipped)
-    )
-    return f"<h2>Speed</h2>\n{table(head, body)}{remarks}"
+    return table(head, body)
 
 
 def examples(page: Page) -> str:

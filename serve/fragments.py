@@ -35,8 +35,8 @@ def alert(text: str) -> str:
 
 
 def timing(took: Timing) -> str:
-    """Milliseconds of read, infer and draw apart, and the FPS that inference allows."""
-    spans = {"read": took.read, "infer": took.infer, "draw": took.draw}
+    """Milliseconds of read, resize, infer and draw apart, and the FPS that inference allows."""
+    spans = vars(took)
     tiles = [tile(name, f"{span:.1f}", "ms") for name, span in spans.items()]
     return f'<dl class="tiles">{"".join(tiles)}{tile("infer rate", f"{took.fps:.0f}", "FPS")}</dl>'
 

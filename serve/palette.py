@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from images import Labels, Pixels
+from images import Labels, Pixels, indexed
 
 Palette = Sequence[tuple[int, int, int]]
 
@@ -17,7 +16,7 @@ UNLABELLED = 255
 
 def colour(labels: Labels, palette: Palette) -> Pixels:
     """[H, W] -> [H, W, 3]: label ``i`` in ``palette[i]``, and 255 (no class) black."""
-    return table(palette)[labels]
+    return np.array(indexed(labels, palette).convert("RGB"))
 
 
 def overlay(pixels: Pixels, labels: Labels, palette: Palette, opacity: float) -> Pixels:
@@ -27,19 +26,12 @@ def overlay(pixels: Pixels, labels: Labels, palette: Palette, opacity: float) ->
     """
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity {opacity} is not between 0 and 1")
-    colours = colour(labels, palette)
-    bare = labels == UNLABELLED
-    colours[bare] = pixels[bare]
-    return np.array(Image.blend(Image.fromarray(pixels), Image.fromarray(colours), opacity))
+    picture, colours = Image.fromarray(pixels), indexed(labels, palette).convert("RGB")
+    drawn = np.array(Image.blend(picture, colours, opacity))
+    np.copyto(drawn, pixels, where=(labels == UNLABELLED)[..., None])
+    return drawn
 
 
 def shares(labels: Labels, n: int) -> list[float]:
     """The share of the picture, 0..1, that each of ``n`` classes covers; the rest is unlabelled."""
     return [count / labels.size for count in Image.fromarray(labels).histogram()[:n]]
-
-
-def table(palette: Palette) -> NDArray[np.uint8]:
-    """[256, 3]: the colour of every label."""
-    colours = np.zeros((256, 3), np.uint8)
-    colours[: len(palette)] = palette
-    return colours

@@ -23,8 +23,10 @@ class Timing:
 
     read: float
     """From the file to pixels."""
+    resize: float
+    """Pixels to the network's size, and labels back."""
     infer: float
-    """From pixels to labels: to the network's size, the network, and back."""
+    """The network."""
     draw: float
     """From labels to the picture with its colours."""
 
@@ -73,9 +75,18 @@ class Predictor:
 
     def __call__(self, pixels: Pixels) -> Labels:
         """uint8 [H, W, 3] -> uint8 [H, W], whatever H and W are."""
+        return self.timed(pixels)[0]
+
+    def timed(self, pixels: Pixels) -> tuple[Labels, float, float]:
+        """The labels, and what resizing and the network took on the clock."""
         height, width, _ = pixels.shape
+        start = self.clock()
         fitted = images.resize(pixels, self.bundle.manifest.size)
-        return images.resize_labels(self.runtime(fitted[None])[0], (height, width))
+        ready = self.clock()
+        found = self.runtime(fitted[None])[0]
+        inferred = self.clock()
+        labels = images.resize_labels(found, (height, width))
+        return labels, ready - start + self.clock() - inferred, inferred - ready
 
     def warm_up(self) -> None:
         """Run once, so that the first picture does not pay for what an engine sets up."""
@@ -90,12 +101,12 @@ class Predictor:
         """
         start = self.clock()
         pixels = images.read(path, name)
-        read = self.clock()
-        labels = self(pixels)
-        inferred = self.clock()
+        read = self.clock() - start
+        labels, resize, infer = self.timed(pixels)
+        start = self.clock()
         view = self.view(pixels, labels, longest)
         drawn = view.overlay(opacity)
-        spans = read - start, inferred - read, self.clock() - inferred
+        spans = read, resize, infer, self.clock() - start
         timing = Timing(*(1000 * seconds for seconds in spans))
         return Prediction(labels, view, drawn, timing)
 

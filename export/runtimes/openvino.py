@@ -64,7 +64,7 @@ def read(path: Path) -> openvino.Model:
         ) from None
 
 
-def last(error: RuntimeError) -> str:
+def last(error: Exception) -> str:
     """The line of a long complaint that says what is wrong."""
     return next((line for line in reversed(str(error).splitlines()) if line.strip()), "no reason")
 

@@ -123,7 +123,13 @@ def test_the_page_shows_what_the_predictor_computes(
     ]
     (tmp_path / "mask.png").write_bytes(drawn(page, "mask"))
     assert np.array_equal(images.read_labels(tmp_path / "mask.png"), labels)
-    assert page.locator("#timing dt").all_inner_texts() == ["read", "infer", "draw", "infer rate"]
+    assert page.locator("#timing dt").all_inner_texts() == [
+        "read",
+        "resize",
+        "infer",
+        "draw",
+        "infer rate",
+    ]
     page.screenshot(path=tmp_path / "page.png", full_page=True)
 
 

@@ -11,15 +11,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from export.benchmark import BenchmarkReport, Timing
+from export.benchmark.reports import BenchmarkReport, EndToEnd
+from export.benchmark.timing import Timing
 from export.bundle import Manifest
-from export.report import HEADERS, Example, Page, document, markdown, report_page, rows, stepper
+from export.report import Example, Page, document, numbers_page, report_page, stepper
+from export.tables import COST, SPEED, STAGES, by_stage, cost, markdown, speed, tables
 
 STEADY = Timing(p50=10.0, p90=11.0, p99=12.0, mean=10.1, std=0.2)
 REPORT = BenchmarkReport(
     runtime="onnxruntime",
     provider="CPUExecutionProvider",
     precision="fp32",
+    stored="fp32",
     device="A processor",
     threads=2,
     batch=1,
@@ -28,10 +31,20 @@ REPORT = BenchmarkReport(
     versions={"onnxruntime": "1.31.1"},
     wall_ms=STEADY,
     cpu_ms=replace(STEADY, p50=19.5),
+    cv={"wall_ms": 0.02, "cpu_ms": 0.01},
+    waited=0.0,
     peak_rss_mb=87.3,
+    file_mb=3.0,
+    streams=2,
+    streams_fps=151.2,
+    macs=390_000_000,
+    parameters=734_000,
+    peak_gflops=80.0,
     miou=0.7123,
 )
-NOISY = replace(REPORT, runtime="torch", wall_ms=replace(STEADY, std=2.0), miou=None)
+NOISY = replace(
+    REPORT, runtime="torch", wall_ms=None, cv={"wall_ms": 0.3, "cpu_ms": 0.01}, miou=None
+)
 HOSTILE = "<script>alert('&\"')</script>"
 
 
@@ -90,33 +103,61 @@ def read(page: str) -> Reader:
 
 
 def test_rows_have_a_cell_for_every_header() -> None:
-    steady, noisy = rows([REPORT, NOISY])
-    assert dict(zip(HEADERS, steady, strict=True)) == {
+    assert dict(zip(SPEED, speed(REPORT), strict=True)) == {
         "Runtime": "onnxruntime",
         "Precision": "fp32",
         "Threads": "2",
-        "Size": "512 x 1024",
+        "Batch": "1",
         "p50 ms": "10.00",
         "p90 ms": "11.00",
         "p99 ms": "12.00",
         "CPU ms": "19.50",
         "FPS": "100.0",
+        "Streams FPS": "151.2 (2)",
         "Peak MB": "87",
         "mIoU": "0.712",
     }
-    assert noisy[HEADERS.index("p50 ms")] == "10.00*"
-    assert noisy[-1] == "-"
+    assert dict(zip(COST, cost(REPORT), strict=True)) == {
+        "Runtime": "onnxruntime",
+        "Precision": "fp32",
+        "Threads": "2",
+        "File MB": "3.00",
+        "GMAC": "0.390",
+        "M weights": "0.734",
+        "GFLOP/s": "40.0",
+        "of peak": "50%",
+        "mean ms": "10.10",
+        "cv": "2%",
+        "CPU cv": "1%",
+    }
 
 
-def test_markdown_is_a_table_with_notes() -> None:
+def test_a_clock_that_varied_is_not_printed() -> None:
+    row = dict(zip(SPEED, speed(NOISY), strict=True))
+    assert (row["p50 ms"], row["p99 ms"], row["FPS"], row["mIoU"]) == ("-",) * 4
+    assert row["CPU ms"] == "19.50"
+
+
+def test_the_stages_say_what_is_beside_inference() -> None:
+    times = {"read": 1.0, "resize": 0.5, "infer": 10.0, "draw": 0.5, "total": 12.0}
+    wall = {name: replace(STEADY, p50=ms) for name, ms in times.items()}
+    found = EndToEnd("a.png", (360, 480), wall, None, {"wall_ms": 0.05, "cpu_ms": 0.2})
+    first, second = by_stage(replace(REPORT, end_to_end=found))
+    assert dict(zip(STAGES, first, strict=True))["Beside infer"] == "20%"
+    assert first[3:5] == ("wall", "1.00")
+    assert second[3:] == ("CPU", *["-"] * 6, "20%")
+
+
+def test_markdown_is_tables_with_notes() -> None:
     text = markdown([REPORT, NOISY], {"openvino": "openvino is not installed"})
-    table = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in table} == {len(HEADERS) + 1}
-    assert len(table) == 4
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in lines} == {len(SPEED) + 1, len(COST) + 1}
+    assert len(lines) == 8
     assert "Measured on A processor; onnxruntime on CPUExecutionProvider" in text
-    assert r"\* Times varied by more than 10 %" in text
+    assert "Not printed: torch (fp32), 2 threads: wall time varied by 30% (limit 10%)." in text
     assert "Not measured: openvino is not installed." in text
     assert "varied" not in markdown([REPORT], {})
+    assert tables([]) == []
 
 
 def test_the_page_shows_everything_and_needs_nothing_else(picture: Path) -> None:
@@ -211,3 +252,12 @@ def test_the_page_says_what_it_cost_and_how_it_settled() -> None:
     page = report_page(Page(manifest(), costs=["searched in 4 min 10 s"], frames=FRAMES))
     assert "Searched in 4 min 10 s." in read(page).text
     assert "From epoch 1 to epoch 9" in read(page).text
+
+
+def test_numbers_have_a_page_of_their_own() -> None:
+    html = numbers_page(HOSTILE, [replace(REPORT, stored=HOSTILE), NOISY], {"x": HOSTILE})
+    found = read(html)
+    assert found.text.count(HOSTILE) == 4, "title, heading, plot and note"
+    tags = [tag for tag, _ in found.found]
+    assert not {"script", "img", "link"} & set(tags)
+    assert (tags.count("svg"), tags.count("circle"), tags.count("table")) == (1, 1, 2)
