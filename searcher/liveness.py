@@ -58,6 +58,10 @@ class Locks:
     def end(self, turn: int) -> None:
         fcntl.lockf(self.file, fcntl.LOCK_UN, 1, 1 + turn)
 
+    def close(self) -> None:
+        """Let go of all."""
+        self.file.close()
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """A block that no other process is in."""

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +25,19 @@ PATIENCE = 60
 """Seconds that a writer waits for the others of an SQLite file."""
 
 
-@contextmanager
-def opened(name: str) -> Iterator[tuple[BaseStorage, Liveness]]:
+Opened = tuple[BaseStorage, Liveness]
+
+
+def opened(name: str) -> AbstractContextManager[Opened]:
     """The storage called ``name``, a path or a URL, and how it is known who lives.
 
     ``ValueError`` where it is not there, is something else, or goes away while the block runs.
     """
-    if "://" not in name:
-        yield journal(Path(name))
-        return
-    try:
-        yield database(name)
-    except StorageInternalError as error:
-        raise ValueError(unusable(name, error.__cause__ or error)) from None
+    return database(name) if "://" in name else journal(Path(name))
 
 
-def journal(path: Path) -> tuple[BaseStorage, Liveness]:
+@contextmanager
+def journal(path: Path) -> Iterator[Opened]:
     """A file to which every process appends, made where there is none."""
     if not path.parent.is_dir():
         raise ValueError(f"search.storage: there is no folder {path.parent}: make it first")
@@ -52,7 +49,8 @@ def journal(path: Path) -> tuple[BaseStorage, Liveness]:
         locks = Locks(beside(path))
     except OSError as error:
         raise ValueError(f"search.storage: {path} ({error.strerror}): name another file") from None
-    return JournalStorage(Journal(path, locks)), locks
+    with closing(locks):
+        yield JournalStorage(Journal(path, locks)), locks
 
 
 def beside(path: Path) -> Path:
@@ -103,33 +101,47 @@ class Journal(BaseJournalBackend):
                 stream.truncate(self.starts[-1] + tail.rfind(b"\n") + 1)
 
 
-def database(url: str) -> tuple[BaseStorage, Liveness]:
+@contextmanager
+def database(url: str) -> Iterator[Opened]:
     """A database: an SQLite file for the processes of one machine, a server for those of many."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    with ExitStack() as stack:
+        try:
+            found = connected(url, stack)
+        except (SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
+            raise ValueError(unusable(url, error.__cause__ or error)) from None
+        try:
+            yield found
+        except StorageInternalError as error:
+            raise ValueError(unusable(url, error.__cause__ or error)) from None
+
+
+def connected(url: str, stack: ExitStack) -> Opened:
+    """The database behind ``url``, which ``stack`` closes."""
     from sqlalchemy.engine import make_url
+
+    parts = make_url(url)
+    if parts.get_backend_name() != "sqlite":
+        storage = tabled(url, stack)
+        return storage, Beats(storage)
+    if parts.database in (None, "", ":memory:"):
+        raise ValueError("search.storage: sqlite needs a file, such as sqlite:///trials.db")
+    locks = stack.enter_context(closing(Locks(beside(Path(str(parts.database))))))
+    with locks.writing():
+        return tabled(url, stack, connect_args={"timeout": PATIENCE}), locks
+
+
+def tabled(url: str, stack: ExitStack, **engine: Any) -> RDBStorage:
+    """A database with the tables of trials; another process may be making them just now."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        parts = make_url(url)
-        if parts.get_backend_name() != "sqlite":
-            storage = tabled(url)
-            return storage, Beats(storage)
-        if parts.database in (None, "", ":memory:"):
-            raise ValueError("search.storage: sqlite needs a file: sqlite:///trials.db")
-        locks = Locks(beside(Path(str(parts.database))))
-        with locks.writing():
-            return tabled(url, connect_args={"timeout": PATIENCE}), locks
-    except (SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
-        raise ValueError(unusable(url, error.__cause__ or error)) from None
-
-
-def tabled(url: str, **engine: Any) -> RDBStorage:
-    """A database with the tables of trials; a second process may be making them just now."""
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        return RDBStorage(url, engine)
+        storage = RDBStorage(url, engine)
     except SQLAlchemyError:
-        return RDBStorage(url, engine)
+        storage = RDBStorage(url, engine)
+    stack.callback(storage.engine.dispose)
+    return storage
 
 
 def unusable(url: str, error: BaseException) -> str:
