@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ LOCKS = ".locks"
 """What the name of the locks beside a file ends in."""
 PATIENCE = 60
 """Seconds that a writer waits for the others of an SQLite file."""
+ATTEMPTS, PAUSE = 5, 0.5
+"""How often a server is asked for its tables, and the seconds between."""
 
 
 Opened = tuple[BaseStorage, Liveness]
@@ -133,13 +136,20 @@ def connected(url: str, stack: ExitStack) -> Opened:
 
 
 def tabled(url: str, stack: ExitStack, **engine: Any) -> RDBStorage:
-    """A database with the tables of trials; another process may be making them just now."""
+    """A database with the tables of trials.
+
+    A server refuses a table that another process makes at the same time: it is looked for again.
+    """
     from sqlalchemy.exc import SQLAlchemyError
 
-    try:
-        storage = RDBStorage(url, engine)
-    except SQLAlchemyError:
-        storage = RDBStorage(url, engine)
+    for attempt in range(ATTEMPTS):
+        try:
+            storage = RDBStorage(url, dict(engine))
+            break
+        except SQLAlchemyError:
+            if attempt == ATTEMPTS - 1:
+                raise
+            time.sleep(PAUSE)
     stack.callback(storage.engine.dispose)
     return storage
 
@@ -147,9 +157,10 @@ def tabled(url: str, stack: ExitStack, **engine: Any) -> RDBStorage:
 def unusable(url: str, error: BaseException) -> str:
     """One sentence on a database that cannot be used."""
     reason = " ".join(str(error).partition("\n")[0].split())
+    remedy = "install its driver" if isinstance(error, ImportError) else "start or mend it"
     return (
-        f"search.storage: {shown(url)} cannot be used ({reason}): start or mend it, or name a "
-        f"journal file instead"
+        f"search.storage: {shown(url)} cannot be used ({reason}): {remedy}, or name a journal "
+        f"file instead"
     )
 
 
