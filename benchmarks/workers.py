@@ -3,10 +3,11 @@
 python benchmarks/workers.py [--trials 8] [--kills 0] [--root CAMVID] [--seed 1]
 
 The same trials (random search of Fast NAS's decoders; streets, or CamVid at ``--root``) are run by
-one worker and by two, each on one thread, in turn, twice.  With ``--kills`` a worker, then two, are
-killed with -9 at random moments and started again until that many have hit, in as many searches as
-that takes.  No trial that was finished may be lost or change, none may count twice, and the result
-must be that of the search that nobody killed: exit code 1 otherwise.
+one worker and by two, each on one thread, in turn, twice; the time goes from the start of the
+processes, which read their images first, to the end of the last one.  With ``--kills`` a worker,
+then two, are killed with -9 at random moments and started again until that many have hit, in as
+many searches as that takes.  No trial that was finished may be lost or change, none may count
+twice, and the result must be that of the search that nobody killed: exit code 1 otherwise.
 
 A worker is a fork of one process that has imported everything, and runs the command as typed.
 """
@@ -79,7 +80,7 @@ def fresh(work: Path, arguments: argparse.Namespace) -> Path:
     """The empty folder of a search."""
     rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    data = "{name: streets, size: [96, 128], train: 60, val: 4}"
+    data = "{name: streets, size: [96, 128], train: 40, val: 2}"
     if arguments.root:
         data = f"{{name: camvid, root: {arguments.root}, size: [96, 128]}}"
     text = RECIPE.format(out=work / "run", data=data, trials=arguments.trials)

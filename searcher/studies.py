@@ -94,16 +94,18 @@ class Study:
         if (trial and trial.number) != (dead and dead.number) or (trial and over(trial)):
             return None
         if trial:
-            self.fail(
-                self.storage.get_trial_id_from_study_id_trial_number(self.number, trial.number)
-            )
+            self.fail(self.id_of(trial))
         mine = create_trial(state=TrialState.RUNNING, user_attrs={TURN: turn})
         claim = Claim(turn, self.storage.create_new_trial(self.number, mine))
-        if self.counting()[turn].number != self.storage.get_trial(claim.trial_id).number:
+        if self.id_of(self.counting()[turn]) != claim.trial_id:
             self.fail(claim.trial_id)
             return None
         self.liveness.begin(claim.trial_id)
         return claim
+
+    def id_of(self, trial: FrozenTrial) -> int:
+        """What the storage calls a trial."""
+        return self.storage.get_trial_id_from_study_id_trial_number(self.number, trial.number)
 
     @contextmanager
     def running(self, claim: Claim) -> Iterator[None]:
