@@ -35,7 +35,7 @@ import stages  # noqa: F401  (imported here so that no child has to)
 from export.machine import cpu_model
 from files import sha256
 from searcher import workers  # noqa: F401
-from searcher.search import GENOTYPE, TRIALS
+from searcher.search import CANDIDATES, GENOTYPE, TRIALS
 from sharing import JOURNAL
 
 RECIPE = """
@@ -133,7 +133,7 @@ def killed_once(run: Path, children: list[int], wait: float, before: dict[int, A
 def written(run: Path) -> dict[str, str]:
     """What the search ends with once one process has written it down."""
     ended(fork(run))
-    return {name: sha256(run / "run/search" / name) for name in (GENOTYPE, TRIALS)}
+    return {name: sha256(run / "run/search" / name) for name in (GENOTYPE, TRIALS, CANDIDATES)}
 
 
 def hunt(

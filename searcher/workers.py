@@ -13,7 +13,7 @@ from pace import Pace, StoppedError
 from searcher.checkpoint import write_log
 from searcher.cost import COST, Meter, total
 from searcher.liveness import process
-from searcher.search import GENOTYPE, TRIALS, Report, log_line
+from searcher.search import CANDIDATES, GENOTYPE, TRIALS, Report, candidate_line, log_line
 from searcher.strategies import Trial
 from searcher.strategies.sampling import Sampling
 from searcher.studies import Claim, Study, study, unbroken
@@ -78,6 +78,7 @@ def tell(
             told.add(turn)
             report(len(told), {metric: found[turn].score, **found[turn].costs})
         write_log(folder / TRIALS, [log_line(turn, t, metric) for turn, t in found.items()])
+        write_log(folder / CANDIDATES, [candidate_line(turn, t) for turn, t in found.items()])
         write_text(folder / COST, json.dumps(total(shared.costs())) + "\n")
     return found
 

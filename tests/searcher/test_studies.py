@@ -23,7 +23,7 @@ from searcher import search as alone
 from searcher import workers
 from searcher.cost import read_cost
 from searcher.liveness import BEAT, Beats
-from searcher.search import GENOTYPE, TRIALS
+from searcher.search import CANDIDATES, GENOTYPE, TRIALS
 from searcher.spaces.fast_nas import FastNas
 from searcher.strategies import Trial
 from searcher.strategies.reinforce import Policy
@@ -73,7 +73,7 @@ def write_down(storage: str, folder: Path, kind: str = "random") -> bytes:
 
 
 def results(folder: Path) -> bytes:
-    return (folder / TRIALS).read_bytes() + (folder / GENOTYPE).read_bytes()
+    return b"".join((folder / name).read_bytes() for name in (TRIALS, CANDIDATES, GENOTYPE))
 
 
 def expected(folder: Path, kind: str = "random") -> bytes:
