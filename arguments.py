@@ -29,6 +29,17 @@ RuntimeChoice = Annotated[str, typer.Option(help="onnxruntime, openvino, torch, 
 
 
 @contextmanager
+def assist(source: Path, overrides: list[str] | None) -> Iterator[Build]:
+    """The build of a recipe whose run this process does not own, until a signal ends it."""
+    stop = Stop()
+    with heeding(stop):
+        from recipe import Recipe
+        from stages import Build
+
+        yield Build(Recipe.find(source, overrides or []), overrides or [], stop)
+
+
+@contextmanager
 def begin(source: Path, overrides: list[str] | None) -> Iterator[Build]:
     """The build of a recipe, its run's folder held until the block ends or a signal ends it.
 

@@ -133,6 +133,15 @@ class Recipe(Strict):
                 )
         return self
 
+    @model_validator(mode="after")
+    def shares_what_it_tries(self) -> Self:
+        if self.search.storage and not self.tries and self.system != "given":
+            raise ValueError(
+                f"search.storage shares trials, and system {self.system!r} learns by gradients: "
+                f"leave it out, or set search.strategy too"
+            )
+        return self
+
     @property
     def by_controller(self) -> bool:
         return self.search.strategy in ("ppo", "reinforce")

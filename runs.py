@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from documents import differences
 from files import sha256, write_text
@@ -32,26 +32,43 @@ def owned(folder: Path) -> Iterator[None]:
     if not leads():
         yield
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("a+")
-    except OSError as error:
-        raise ValueError(f"{folder} cannot be written ({error.strerror}): choose another") from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            raise ValueError(
-                f"{folder} is in use by {lock.read().strip() or 'another run'}: wait for it, "
-                f"stop it, or choose another folder with --set out=DIR"
-            ) from None
+    with lock_of(folder) as lock:
+        hold(lock, folder, fcntl.LOCK_EX)
         os.register_at_fork(after_in_child=lock.close)
         lock.truncate(0)
         command = " ".join(["segnas", *sys.argv[1:]])
         lock.write(f"process {os.getpid()} ({command}) since {time.strftime('%F %T')}\n")
         lock.flush()
         yield
+
+
+@contextmanager
+def unowned(folder: Path) -> Iterator[None]:
+    """A short block in which nobody owns ``folder``; several may be in one at a time."""
+    with lock_of(folder) as lock:
+        hold(lock, folder, fcntl.LOCK_SH)
+        yield
+
+
+def lock_of(folder: Path) -> IO[str]:
+    """The file whose lock owns ``folder``; ``ValueError`` where it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / LOCK).open("a+")
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written ({error.strerror}): choose another") from None
+
+
+def hold(lock: IO[str], folder: Path, how: int) -> None:
+    """Lock the file; ``ValueError`` says who has it."""
+    try:
+        fcntl.flock(lock, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        raise ValueError(
+            f"{folder} is in use by {lock.read().strip() or 'another run'}: wait for it, "
+            f"stop it, or choose another folder with --set out=DIR"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,10 @@ class Search(Strict):
     controller_lr: Rate = 1e-4
     """``ppo``, ``reinforce``: how fast the controller learns.  That of Fast NAS is for thousands of
     trials; for some dozens 1e-3 suits better."""
+    storage: Annotated[str, Field(min_length=1)] | None = None
+    """Where processes share their trials: a journal file, or a database such as
+    ``postgresql://HOST/NAME``, of one search alone.  Absent, ``segnas search --worker`` begins
+    ``search/trials.journal`` in the run."""
     proxy: Proxy = Proxy()
     encoder: Path | None = None
     """``dpc``, ``fast_nas``: weights of an encoder, as in ``train.encoder``; it stays as it is, and

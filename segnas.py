@@ -13,7 +13,7 @@ import typer
 
 import console
 import deploying
-from arguments import DataName, DataSet, Json, RuntimeChoice, Set, Source, begin
+from arguments import DataName, DataSet, Json, RuntimeChoice, Set, Source, assist, begin
 from console import following, say, write_json
 from pace import StoppedError
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 
 FASTEST = "Measure those candidates on this machine that none beats at their cost."
+WORKER = "Run trials of this search beside others, and leave its result to one without --worker."
 CHECK = "Draw random networks of the space, and compare what is predicted and measured."
 
 
@@ -77,8 +78,17 @@ def data_set(
 
 
 @app.command()
-def search(source: Source, set_: Set = None) -> None:
+def search(
+    source: Source,
+    worker: Annotated[bool, typer.Option("--worker", help=WORKER)] = False,
+    set_: Set = None,
+) -> None:
     """Search an architecture: RECIPE -> RUN/search/genotype.json."""
+    if worker:
+        with assist(source, set_) as work:
+            say(f"trials run here: {work.assist()}; none is left to begin")
+        following(f"search {source}")
+        return
     with begin(source, set_) as work:
         folder = work.run / "search"
         files = ["genotype.json", "architecture.png", "history.png", "settling.html"]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -19,14 +19,13 @@ import album
 import architecture
 import reporting
 from album import ARCHITECTURE, HISTORY
-from console import busy, complain, watching
+from console import Watch, busy, complain, watching
 from export.assembly import Contents, Description, make_bundle
 from export.benchmark.rounds import Settings
 from export.benchmark.subjects import Source
 from export.bundle import MANIFEST, Bundle
 from export.formats.catalogue import calibrated
 from export.machine import cpu_model
-from export.verify import Pair
 from files import sha256, write_text
 from latencies import table_digest, target_of
 from measuring import BENCHMARK, REPORT, measured
@@ -39,19 +38,20 @@ from runs import Stage
 from searcher import checkpoint, pictures
 from searcher.blueprints import draw_architecture
 from searcher.data import DataSet, Split
-from searcher.data.augment import Resized
+from searcher.data.augment import Fitted
 from searcher.data.batches import kept
 from searcher.data.catalogue import open_data, open_segmentation
 from searcher.penalty import too_heavy
 from searcher.prepare import check_labels, search_task, settled, train_task
 from searcher.ranks import decided, meet, several
-from searcher.search import GENOTYPE, TRIALS, search
+from searcher.search import GENOTYPE, TRIALS
 from searcher.spaces import read_by
 from searcher.systems import CLASSIFYING, SCORES, assembled
 from searcher.task import Task
 from searcher.tracking import EVENTS, Tracker, tracking
 from searcher.train import METRICS, fit
 from searcher.train import kept as shipped
+from sharing import how_to_search, storage_for_worker
 
 
 class Build:
@@ -91,6 +91,7 @@ class Build:
         data["fingerprint"] = {name: self.data.split(name).fingerprint for name in names}
         precision = self.recipe.compute.precision
         common = {"seed": self.recipe.seed, "precision": precision, "data": data}
+        document["search"].pop("storage")
         if section == "search" and self.recipe.search.genotype:
             genotype = architecture.given(self.recipe.search.genotype)
             document["search"] = {"genotype": genotype.fingerprint}
@@ -112,10 +113,40 @@ class Build:
             self.take(self.recipe.search.genotype, stage)
             meet()
             return True
-        if self.recipe.tries and several():
-            raise ValueError(
-                "candidates are tried by one process: start the search without torchrun"
-            )
+        run = how_to_search(self.recipe)
+        with self.searching() as (strategy, task, watch):
+            tracker = self.tracker(stage.folder, getattr(strategy, "supernet", None), task)
+            with tracking(watch.report, tracker) as report:
+                where = strategy, self.recipe.steps, stage.folder, report
+                metric = scored_by(self.recipe, task)
+                trial = run(*where, key=stage.key, pace=self.pace, metric=metric)
+        if leads():
+            if sentence := too_heavy(trial.costs):
+                complain(sentence)
+            stage.finish(GENOTYPE, TRIALS, *album.draw_search(stage.folder))
+        meet()
+        return True
+
+    def assist(self) -> int:
+        """Run trials of a search that other processes share; how many.  Nothing else is written."""
+        stage = Stage(self.run / "search", self.inputs("search"))
+        stage.refuse_changes()
+        storage = storage_for_worker(self.recipe)
+        if stage.done:
+            return 0
+        from searcher.studies import study
+        from searcher.workers import work
+
+        with (
+            study(storage, stage.key, self.recipe.steps) as shared,
+            self.searching() as (strategy, task, watch),
+        ):
+            metric = scored_by(self.recipe, task)
+            return work(strategy, shared, watch.report, self.pace, metric)
+
+    @contextmanager
+    def searching(self) -> Iterator[tuple[Any, Task, Watch]]:
+        """The strategy of the recipe's system, on its data, and who is told how it goes."""
         target = target_of(self.recipe)
         torch.manual_seed(self.recipe.seed)
         settings = self.recipe.search
@@ -125,24 +156,7 @@ class Build:
         batches = len(task.train) * (settings.proxy.epochs if self.recipe.tries else 1)
         with watching("search", self.recipe.steps, batches) as watch:
             task = replace(task, tick=watch.tick, target=target)
-            strategy = assembled(self.recipe.system, task, settings)
-            tracker = self.tracker(stage.folder, getattr(strategy, "supernet", None), task)
-            with tracking(watch.report, tracker) as report:
-                trial = search(
-                    strategy,
-                    self.recipe.steps,
-                    stage.folder,
-                    report,
-                    key=stage.key,
-                    pace=self.pace,
-                    metric=SCORES.get(self.recipe.system, task.metric),
-                )
-        if leads():
-            if sentence := too_heavy(trial.costs):
-                complain(sentence)
-            stage.finish(GENOTYPE, TRIALS, *album.draw_search(stage.folder))
-        meet()
-        return True
+            yield assembled(self.recipe.system, task, settings), task, watch
 
     def take(self, path: Path, stage: Stage) -> None:
         """Make a genotype that was found before the result of the search, if it builds."""
@@ -179,15 +193,8 @@ class Build:
         with watching("train", settings.epochs, len(task.train)) as watch:
             task = replace(task, tick=watch.tick)
             with tracking(watch.report, self.tracker(stage.folder, network, task)) as report:
-                fit(
-                    network,
-                    task,
-                    settings,
-                    stage.folder,
-                    report,
-                    key=stage.key,
-                    pace=self.pace,
-                )
+                folder, key, pace = stage.folder, stage.key, self.pace
+                fit(network, task, settings, folder, report, key=key, pace=pace)
         if leads():
             log = checkpoint.read_log(stage.folder / METRICS)
             pictures.draw_history(log, stage.folder / HISTORY)
@@ -315,20 +322,9 @@ def digest(file: Path) -> str | None:
     return sha256(file) if file.is_file() else None
 
 
-class Fitted:
-    """Samples of a split at the engine's size, evenly spread, each read when it is asked for."""
-
-    def __init__(self, split: Split, size: tuple[int, int], count: int) -> None:
-        self.split, self.fit_to, self.count = split, Resized(size), min(count, len(split))
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Pair:
-        """Pixels [H, W, 3] and labels [H, W], both uint8."""
-        sample = self.split[index * len(self.split) // self.count]
-        fitted = self.fit_to(sample, np.random.default_rng(0))
-        return fitted.pixels, fitted.labels
+def scored_by(recipe: Recipe, task: Task) -> str:
+    """What the score of a trial is called."""
+    return SCORES.get(recipe.system, task.metric)
 
 
 def machine_for(compute: Compute) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,17 @@ class Meter:
             "sessions": self.before.get("sessions", 0) + 1,
             "machines": list(dict.fromkeys(machines)),
         }
+
+
+def total(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The cost of a job whose parts several processes ran; each says which, as ``process``."""
+    found = list(parts)
+    return {
+        "wall_s": round(sum(part["wall_s"] for part in found), 3),
+        "cpu_s": round(sum(part["cpu_s"] for part in found), 3),
+        "sessions": len({part["process"] for part in found}),
+        "machines": list(dict.fromkeys(name for part in found for name in part["machines"])),
+    }
 
 
 def cpu_seconds() -> float:

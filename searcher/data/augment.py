@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from images import resize, resize_labels
-from searcher.data import IGNORE, Sample
+from images import Labels, Pixels, resize, resize_labels
+from searcher.data import IGNORE, Sample, Split
 
 GREY = 124
 """What is painted where there is no image: about the mean of photographs."""
@@ -30,6 +30,22 @@ class Resized:
             return sample
         labels = resize_labels(sample.labels, self.size) if sample.labels.ndim else sample.labels
         return Sample(resize(sample.pixels, self.size), labels)
+
+
+class Fitted:
+    """Samples of a split at an engine's size, evenly spread, each read when it is asked for."""
+
+    def __init__(self, split: Split, size: tuple[int, int], count: int) -> None:
+        self.split, self.fit_to, self.count = split, Resized(size), min(count, len(split))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Pixels, Labels]:
+        """Pixels [H, W, 3] and labels [H, W], both uint8."""
+        sample = self.split[index * len(self.split) // self.count]
+        fitted = self.fit_to(sample, np.random.default_rng(0))
+        return fitted.pixels, fitted.labels
 
 
 @dataclass(frozen=True)

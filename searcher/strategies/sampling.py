@@ -25,7 +25,7 @@ class Sampling:
     """A trial is a candidate of ``propose``, scored by ``estimate``.
 
     Chance of trial n is that of ``seed`` and n, and what was learned is learned of the trials: so a
-    search that was killed draws what it would have drawn.
+    search that was killed draws what it would have drawn, and any process can run any turn.
     """
 
     def __init__(self, propose: Proposal, estimate: Estimator, seed: int) -> None:
@@ -34,12 +34,21 @@ class Sampling:
 
     def step(self, between: Callable[[], None] = never) -> Trial:
         """Draw and score one candidate.  ``between`` is called after every batch."""
-        rng = random.Random(f"{self.seed}/{len(self.trials)}")
-        genotype = self.propose(self.trials, rng)
-        score, costs = self.estimate(genotype, rng.getrandbits(32), between)
-        trial = Trial(genotype, score, costs)
+        trial = self.trial(len(self.trials), self.trials, between)
         self.trials.append(trial)
         return trial
+
+    def trial(
+        self, turn: int, before: Sequence[Trial], between: Callable[[], None] = never
+    ) -> Trial:
+        """The trial of one turn, counted from 0, proposed from those ``before``.
+
+        From one call to the next ``before`` may only grow at its end.
+        """
+        rng = random.Random(f"{self.seed}/{turn}")
+        genotype = self.propose(before, rng)
+        score, costs = self.estimate(genotype, rng.getrandbits(32), between)
+        return Trial(genotype, score, costs)
 
     def choose(self, trials: Sequence[Trial]) -> Trial:
         """The best; of equals the first."""
