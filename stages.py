@@ -11,23 +11,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 import album
 import architecture
 import reporting
+import shipment
 from album import ARCHITECTURE, HISTORY
 from console import busy, complain, watching
 from evaluate import evaluate
-from export.assembly import Contents, Description, make_bundle
+from export.assembly import make_bundle
 from export.benchmark import benchmark_bundle
 from export.bundle import MANIFEST, Bundle
-from export.formats.catalogue import calibrated
 from export.machine import cpu_model
 from export.report import markdown
-from export.verify import Pair
 from files import sha256, write_text
 from latencies import table_digest, target_of
 from models import weights
@@ -39,7 +37,6 @@ from runs import Stage
 from searcher import checkpoint, pictures
 from searcher.blueprints import draw_architecture
 from searcher.data import DataSet, Split
-from searcher.data.augment import Resized
 from searcher.data.batches import kept
 from searcher.data.catalogue import open_data, open_segmentation
 from searcher.penalty import too_heavy
@@ -51,7 +48,6 @@ from searcher.systems import CLASSIFYING, SCORES, assembled
 from searcher.task import Task
 from searcher.tracking import EVENTS, Tracker, tracking
 from searcher.train import METRICS, fit
-from searcher.train import kept as shipped
 
 BENCHMARK, TABLE, REPORT = "benchmark.json", "benchmark.md", "report.html"
 
@@ -229,8 +225,9 @@ class Build:
             return False
         self.record()
         with busy("exporting, and comparing with the network"):
-            description = self.description(made_from)
-            make_bundle(network, self.bundle, description, self.contents())
+            description = shipment.description(self.recipe, self.data, made_from)
+            splits = self.val_split, self.data.split("train")
+            make_bundle(network, self.bundle, description, shipment.contents(self.recipe, *splits))
         return True
 
     def measure(self) -> bool:
@@ -274,37 +271,6 @@ class Build:
         inputs = {**self.inputs("export"), **digests, "segnas": version("segnas")}
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
 
-    def description(self, made_from: str) -> Description:
-        """What the bundle says about its network."""
-        log = checkpoint.read_log(self.run / "train" / METRICS)
-        line = shipped(log, self.recipe.train.keep)
-        return Description(
-            name=self.run.name,
-            system=self.recipe.system,
-            data=f"{self.data.name}: {self.data.licence}",
-            classes=self.data.classes,
-            palette=self.data.palette,
-            scores={name: line[name] for name in ("miou", "pixel_accuracy")},
-            provenance={
-                "made from": made_from,
-                "seed": str(self.recipe.seed),
-                "epoch": f"{line['epoch']} of {len(log)}",
-            },
-        )
-
-    def contents(self) -> Contents:
-        """What the bundle is to hold; images are read when they are asked for."""
-        settings = self.recipe.export
-        size = settings.size or self.recipe.data.size
-        train = Fitted(self.data.split("train"), size, settings.calibration)
-        return Contents(
-            Fitted(self.val_split, size, settings.gate),
-            settings.formats,
-            [train[i][0] for i in range(len(train))] if calibrated(settings.formats) else (),
-            settings.capabilities,
-            settings.examples,
-        )
-
     def measured(self) -> dict[str, Any]:
         """What the last measurement left, empty where there is none."""
         path = self.bundle / BENCHMARK
@@ -322,22 +288,6 @@ class Build:
 def digest(file: Path) -> str | None:
     """The SHA-256 of a file that a stage reads, or None where there is none."""
     return sha256(file) if file.is_file() else None
-
-
-class Fitted:
-    """Samples of a split at the engine's size, evenly spread, each read when it is asked for."""
-
-    def __init__(self, split: Split, size: tuple[int, int], count: int) -> None:
-        self.split, self.fit_to, self.count = split, Resized(size), min(count, len(split))
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Pair:
-        """Pixels [H, W, 3] and labels [H, W], both uint8."""
-        sample = self.split[index * len(self.split) // self.count]
-        fitted = self.fit_to(sample, np.random.default_rng(0))
-        return fitted.pixels, fitted.labels
 
 
 def machine_for(compute: Compute) -> str:
