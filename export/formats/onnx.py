@@ -21,6 +21,7 @@ from recipe import Output
 
 OPSET = 18
 """The newest that ONNX Runtime runs wholly on a GPU: with 20 it puts Resize on the CPU."""
+HINT = ' For more information, run with TORCH_LOGS="+dynamic".'
 SHAPES = {"labels": NAMES, "logits": (NAMES[0], "classes", *NAMES[1:])}
 """What an output's lengths are called where they are open."""
 
@@ -116,7 +117,7 @@ def opened(module: nn.Module, pixels: Tensor, dynamic: Dynamic) -> ExportedProgr
             prefer_deferred_runtime_asserts_over_guards=True,
         )
     except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
+        reason = " ".join(str(error).splitlines()[:2]).replace(HINT, "")
         raise ValueError(
             f"export.dynamic: this network cannot leave {', '.join(dynamic.open)} open: {reason}"
         ) from error

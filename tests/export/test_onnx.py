@@ -9,13 +9,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from torch import Tensor, nn
 
+from export.assembly import Contents, Description, make_bundle
 from export.formats.onnx import OPSET, onnx_from_network
-from models.network import Network
+from models.cell import CELL_OPS
+from models.decoder_ops import DENSE_OPS, FUSION_OPS
+from models.genotype import Edge, Genotype
+from models.network import Network, build
+from models.ops import OPS
 
 ELSEWHERE = """
 import runpy, sys
@@ -108,6 +114,64 @@ def test_an_operation_onnx_does_not_know_is_named(
     with pytest.raises(ValueError, match=r"layer norm\.0 \(Odd\).*segnas_tests\.odd"):
         onnx_from_network(network, (32, 48), tmp_path / "odd.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("family", ["cell_stack", "dense_prediction", "fusion_decoder"])
+def test_an_op_without_a_mapping_is_named_with_its_edge_and_cell(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, description: Description
+) -> None:
+    """Registered as anybody would register one; the vocabularies of the families differ."""
+    monkeypatch.setitem(OPS, "odd", lambda channels, stride: nn.Sequential(nn.ReLU(), Odd()))
+    monkeypatch.setattr("models.cell.CELL_OPS", (*CELL_OPS, "odd"))
+    monkeypatch.setitem(FUSION_OPS, "odd", lambda channels, repeats: nn.Sequential(Odd()))
+    monkeypatch.setitem(DENSE_OPS, "odd", lambda c, d, _: nn.Sequential(nn.Conv2d(c, d, 1), Odd()))
+    genotype, cell, edge = ODD[family]
+    pair = np.zeros((32, 48, 3), np.uint8), np.zeros((32, 48), np.uint8)
+    with pytest.raises(ValueError, match="ONNX cannot express") as caught:
+        make_bundle(build(genotype, 4), tmp_path / "bundle", description, Contents([pair]))
+    assert f"op odd on edge {edge} of cell {cell}, layer {cell}.ops." in str(caught.value)
+    assert "(Odd)" in str(caught.value)
+    assert "segnas_tests.odd" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+SKIP = "skip_connect"
+ODD = {
+    "cell_stack": (
+        Genotype(
+            "cell_stack",
+            {
+                "normal": (Edge(0, 2, SKIP), Edge(1, 2, SKIP)),
+                "reduce": (Edge(0, 2, SKIP), Edge(1, 2, SKIP), Edge(2, 3, "odd")),
+            },
+            {"layers": 3, "width": 2, "head": 4},
+        ),
+        "body.cells.1.cell",
+        "2 -> 3",
+    ),
+    "dense_prediction": (
+        Genotype(
+            "dense_prediction",
+            {"branches": (Edge(0, 1, "conv_1x1"), Edge(1, 2, "odd"))},
+            {"encoder": 10, "head": 4, "output_stride": 16},
+        ),
+        "body.head.branches",
+        "1 -> 2",
+    ),
+    "fusion_decoder": (
+        Genotype(
+            "fusion_decoder",
+            {
+                "cell": (Edge(0, 1, SKIP), Edge(0, 2, SKIP), Edge(1, 3, "odd")),
+                "fusion": (Edge(0, 4, "connect"), Edge(1, 4, "connect")),
+            },
+            {"encoder": 10, "head": 4, "repeats": 1},
+        ),
+        "body.head.fusion.blocks.0.ways.0.0",
+        "1 -> 3",
+    ),
+}
 
 
 def test_a_full_disk_leaves_nothing(
