@@ -157,7 +157,7 @@ class Build:
 
     def train(self) -> bool:
         """Train the network of the genotype from scratch."""
-        genotype = Genotype.load(self.run / "search" / GENOTYPE)
+        genotype = self.found()
         digests = self.taken_from()
         inputs = {**self.inputs("train"), "genotype": genotype.fingerprint, **digests}
         stage = Stage(self.run / "train", inputs)
@@ -193,6 +193,17 @@ class Build:
         meet()
         return True
 
+    def found(self) -> Genotype:
+        """What the search left; ``ValueError`` where it is another genotype now."""
+        path = self.run / "search" / GENOTYPE
+        genotype = Genotype.load(path)
+        if Stage(path.parent, {}).changed(GENOTYPE):
+            raise ValueError(
+                f"{path} was changed since it was found: 'segnas search {self.run}' mends it, and "
+                f"search.genotype with system 'given' takes another"
+            )
+        return genotype
+
     def taken_from(self) -> dict[str, str | None]:
         """The digests of the weights that a training starts from or learns from, by their use."""
         train = self.recipe.train
@@ -218,8 +229,12 @@ class Build:
                 f"{folder} holds a trained network that gives an image one class, and what is "
                 f"exported labels every pixel: use its weights from there"
             )
-        if not Stage(folder, {}).whole:
-            raise ValueError(f"{folder} was changed since: 'segnas train {self.run}' mends it")
+        stage = Stage(folder, {})
+        if not stage.whole:
+            file = next(filter(stage.changed, (weights.NETWORK, weights.WEIGHTS)), "")
+            raise ValueError(
+                f"{folder / file} was changed since: 'segnas train {self.run}' mends it"
+            )
         made_from = self.digest_of(folder)
         if self.bundle_is_from(made_from):
             return False

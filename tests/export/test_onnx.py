@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from export.assembly import Contents, Description, make_bundle
-from export.formats.onnx import OPSET, onnx_from_network
+from export.formats.onnx import OPSET, onnx_from_network, place
 from models.cell import CELL_OPS
-from models.decoder_ops import DENSE_OPS, FUSION_OPS
 from models.genotype import Edge, Genotype
-from models.network import Network, build
+from models.network import Network, PixelsToLabels, build
 from models.ops import OPS
 
 ELSEWHERE = """
@@ -116,62 +116,72 @@ def test_an_operation_onnx_does_not_know_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("family", ["cell_stack", "dense_prediction", "fusion_decoder"])
+SKIP = "skip_connect"
+STACK = Genotype(
+    "cell_stack",
+    {
+        "normal": (Edge(0, 2, SKIP), Edge(1, 2, SKIP)),
+        "reduce": (Edge(0, 2, SKIP), Edge(1, 2, SKIP), Edge(2, 3, "odd")),
+    },
+    {"layers": 3, "width": 2, "head": 4},
+)
+
+
 def test_an_op_without_a_mapping_is_named_with_its_edge_and_cell(
-    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, description: Description
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, description: Description
 ) -> None:
-    """Registered as anybody would register one; the vocabularies of the families differ."""
+    """Registered as anybody would register one."""
     monkeypatch.setitem(OPS, "odd", lambda channels, stride: nn.Sequential(nn.ReLU(), Odd()))
     monkeypatch.setattr("models.cell.CELL_OPS", (*CELL_OPS, "odd"))
-    monkeypatch.setitem(FUSION_OPS, "odd", lambda channels, repeats: nn.Sequential(Odd()))
-    monkeypatch.setitem(DENSE_OPS, "odd", lambda c, d, _: nn.Sequential(nn.Conv2d(c, d, 1), Odd()))
-    genotype, cell, edge = ODD[family]
     pair = np.zeros((32, 48, 3), np.uint8), np.zeros((32, 48), np.uint8)
     with pytest.raises(ValueError, match="ONNX cannot express") as caught:
-        make_bundle(build(genotype, 4), tmp_path / "bundle", description, Contents([pair]))
-    assert f"op odd on edge {edge} of cell {cell}, layer {cell}.ops." in str(caught.value)
-    assert "(Odd)" in str(caught.value)
+        make_bundle(build(STACK, 4), tmp_path / "bundle", description, Contents([pair]))
+    where = "op odd on edge 2 -> 3 of cell body.cells.1.cell, layer body.cells.1.cell.ops.2.1 (Odd)"
+    assert where in str(caught.value)
     assert "segnas_tests.odd" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-SKIP = "skip_connect"
-ODD = {
-    "cell_stack": (
-        Genotype(
-            "cell_stack",
-            {
-                "normal": (Edge(0, 2, SKIP), Edge(1, 2, SKIP)),
-                "reduce": (Edge(0, 2, SKIP), Edge(1, 2, SKIP), Edge(2, 3, "odd")),
-            },
-            {"layers": 3, "width": 2, "head": 4},
+@pytest.mark.parametrize(
+    ("genotype", "path", "where"),
+    [
+        (
+            Genotype(
+                "dense_prediction",
+                {"branches": (Edge(0, 1, "conv_1x1"), Edge(1, 2, "pool_grid_2x2"))},
+                {"encoder": 10, "head": 4, "output_stride": 16},
+            ),
+            "body.head.branches.ops.1.project",
+            "op pool_grid_2x2 on edge 1 -> 2 of cell body.head.branches",
         ),
-        "body.cells.1.cell",
-        "2 -> 3",
-    ),
-    "dense_prediction": (
-        Genotype(
-            "dense_prediction",
-            {"branches": (Edge(0, 1, "conv_1x1"), Edge(1, 2, "odd"))},
-            {"encoder": 10, "head": 4, "output_stride": 16},
+        (
+            Genotype(
+                "fusion_decoder",
+                {
+                    "cell": (Edge(0, 1, SKIP), Edge(0, 2, SKIP), Edge(1, 3, "conv_3x3")),
+                    "fusion": (Edge(0, 4, "connect"), Edge(1, 4, "connect")),
+                },
+                {"encoder": 10, "head": 4, "repeats": 1},
+            ),
+            "body.head.fusion.blocks.0.ways.0.0.ops.2.0",
+            "op conv_3x3 on edge 1 -> 3 of cell body.head.fusion.blocks.0.ways.0.0",
         ),
-        "body.head.branches",
-        "1 -> 2",
-    ),
-    "fusion_decoder": (
-        Genotype(
-            "fusion_decoder",
-            {
-                "cell": (Edge(0, 1, SKIP), Edge(0, 2, SKIP), Edge(1, 3, "odd")),
-                "fusion": (Edge(0, 4, "connect"), Edge(1, 4, "connect")),
-            },
-            {"encoder": 10, "head": 4, "repeats": 1},
+        (
+            Genotype("pyramid", {"stages": (Edge(16, 17, SKIP),)}, {"widths": (2, 4), "head": 4}),
+            "body.stages.1.ops.0",
+            "op skip_connect on edge 16 -> 17 of cell body.stages.1",
         ),
-        "body.head.fusion.blocks.0.ways.0.0",
-        "1 -> 3",
-    ),
-}
+        (STACK.resized(layers=1), "body.stem.0", None),
+    ],
+    ids=["dense_prediction", "fusion_decoder", "pyramid", "no cell"],
+)
+def test_a_layer_is_placed_in_its_cell(genotype: Genotype, path: str, where: str | None) -> None:
+    plain = {**genotype.graphs}
+    if "reduce" in plain:
+        plain["reduce"] = plain["normal"]
+    module = PixelsToLabels(build(replace(genotype, graphs=plain), 4))
+    assert place(module, f"network.{path}") == (f"{where}, " if where else "") + f"layer {path}"
 
 
 def test_a_full_disk_leaves_nothing(
