@@ -12,10 +12,16 @@ from arguments import DataName, DataSet, Json, RuntimeChoice, Set, begin
 from console import following, say, write_json
 
 app = typer.Typer()
+bundles = typer.Typer(no_args_is_help=True, help="Check a bundle.")
+app.add_typer(bundles, name="bundle")
 
 BundlePath = Annotated[Path, typer.Argument(help="A bundle, such as runs/quickstart/bundle.")]
 Precision = Annotated[str | None, typer.Option(help="fp32, fp16, bf16 or int8; the file's first.")]
 FORMATS = "Beside ONNX, with commas: onnx-int8,openvino. Kept in the run's recipe."
+OUTPUT = "labels, or logits as float32 for those who need them. Kept in the run's recipe."
+DYNAMIC = "Lengths to leave open: batch=1:8,height=180:720,width=240:960; or none. Kept too."
+LAYOUT = "triton: beside the bundle, a model repository of Triton."
+TO = "The folder of the layout, which must be empty; RUN/triton without it."
 SLIDING = "Look through windows of the engine's size at each image's own size."
 MEASURED = "A bundle or an ONNX file; PATH:openvino:int8 takes a part of it."
 COMPARE = "Alternate two of them in one process: the ratio of their times and how sure it is."
@@ -30,6 +36,10 @@ Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to t
 def export(
     source: Annotated[Path | None, typer.Argument(help="A recipe, or a run's folder.")] = None,
     formats: Annotated[str | None, typer.Option(help=FORMATS)] = None,
+    output: Annotated[str | None, typer.Option(help=OUTPUT)] = None,
+    dynamic: Annotated[str | None, typer.Option(help=DYNAMIC)] = None,
+    layout: Annotated[str | None, typer.Option(help=LAYOUT)] = None,
+    to: Annotated[Path | None, typer.Option(help=TO)] = None,
     list_: Annotated[bool, typer.Option("--list", help="Say what can be written.")] = False,
     set_: Set = None,
 ) -> None:
@@ -39,9 +49,21 @@ def export(
     if list_:
         console.table(*engines.listed())
         return
-    with begin(engines.named(source), engines.with_formats(set_, formats)) as work:
+    engines.check_layout(layout, to)
+    typed = engines.with_typed(set_, formats, output, dynamic)
+    with begin(engines.named(source), typed) as work:
         console.finish(work.export(), work.bundle, engines.files(work.bundle))
+        if layout is not None:
+            engines.lay_out(work.bundle, to or work.run / layout)
     following(f"bench {work.bundle}", f"serve {work.bundle}")
+
+
+@bundles.command()
+def verify(bundle: BundlePath) -> None:
+    """Check every hash, and run everything that this machine can run on the bundle's examples."""
+    import engines
+
+    engines.verify(bundle)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +46,50 @@ def tell(findings: Iterable[Finding], json_to: str | None) -> None:
     console.write_json(json_to, [vars(finding) for finding in found])
 
 
-def with_formats(overrides: Iterable[str] | None, formats: str | None) -> list[str]:
-    """The overrides of a recipe, with the formats that were typed, commas between them."""
-    typed = [] if formats is None else [f"export.formats=[{formats}]"]
-    return [*(overrides or []), *typed]
+def with_typed(
+    overrides: Iterable[str] | None, formats: str | None, output: str | None, dynamic: str | None
+) -> list[str]:
+    """The overrides of a recipe, with what was typed: formats and spans with commas between."""
+    typed = list(overrides or [])
+    if formats is not None:
+        typed.append(f"export.formats=[{formats}]")
+    if output is not None:
+        typed.append(f"export.output={output}")
+    if dynamic is not None:
+        from lengths import spans_of
+
+        typed.append(f"export.dynamic={json.dumps(spans_of(dynamic))}")
+    return typed
+
+
+def check_layout(layout: str | None, to: Path | None) -> None:
+    """``ValueError`` for a layout that there is not, or a folder for none."""
+    if layout not in (None, "triton"):
+        raise ValueError(f"--layout {layout}: there is triton, and without it the bundle alone")
+    if to is not None and layout is None:
+        raise ValueError("--to names the folder of a layout: add --layout triton")
+
+
+def lay_out(bundle: Path, folder: Path) -> None:
+    """Write a bundle as a model repository of Triton."""
+    from export.bundle import Bundle
+    from export.triton import lay_out as write
+
+    console.wrote(*write(Bundle.load(bundle), folder))
+
+
+def verify(bundle: Path) -> None:
+    """Inspect a bundle and print what was found; ``ValueError`` names the first bad artifact."""
+    from export.inspection import inspect
+
+    with console.busy("checking every hash, and running what this machine can run"):
+        loaded, checks = inspect(bundle)
+    rows = [(c.file, c.runtime, c.precision, c.state, c.detail) for c in checks]
+    console.table(("File", "Runtime", "Precision", "State", "Detail"), rows, 5)
+    for check in checks:
+        if check.bad:
+            raise ValueError(
+                f"{bundle / check.file} in {check.runtime} ({check.precision}) {check.state}: "
+                f"{check.detail}. Export the bundle again."
+            )
+    console.say(f"{len(loaded.manifest.files)} files have the hashes of their manifest")

@@ -11,9 +11,12 @@ import yaml
 from pydantic import Field, model_validator
 
 from documents import parse, read_yaml
+from lengths import STATIC, Dynamic
 from sections import Data, HeightWidth, Positive, Rate, Search, Strict, Train
 
 SystemName = Literal["darts", "auto_deeplab", "gas", "cas", "dpc", "fast_nas", "given"]
+
+Output = Literal["labels", "logits"]
 
 FormatName = Literal[
     "onnx",
@@ -47,6 +50,11 @@ class Export(Strict):
     """``onnx-int8`` and what is made of it: images to train on that set the scales."""
     capabilities: tuple[str, ...] = ()
     """``tensorrt-rtx``: GPUs to build for that are not here, such as ``8.6``."""
+    output: Output = "labels"
+    """What the engine writes: a class a pixel, or the logits of all classes as float32."""
+    dynamic: Dynamic = STATIC
+    """The lengths that the engine leaves open, such as ``{batch: [1, 8], height: [180, 720]}``; all
+    others are fixed: a batch of one image of ``export.size``."""
 
 
 class Bench(Strict):
@@ -140,6 +148,18 @@ class Recipe(Strict):
                 f"search.storage shares trials, and system {self.system!r} learns by gradients: "
                 f"leave it out, or set search.strategy too"
             )
+        return self
+
+    @model_validator(mode="after")
+    def exports_its_size(self) -> Self:
+        size = self.export.size or self.data.size
+        for name, length in zip(("height", "width"), size, strict=True):
+            low, high = self.export.dynamic.open.get(name, (length, length))
+            if not low <= length <= high:
+                raise ValueError(
+                    f"export.dynamic.{name} goes from {low} to {high} and leaves out the {length} "
+                    f"of {'export' if self.export.size else 'data'}.size: the page sends that"
+                )
         return self
 
     @property

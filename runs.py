@@ -104,6 +104,12 @@ class Stage:
         paths = {self.folder / name: digest for name, digest in files.items()}
         return all(path.is_file() and sha256(path) == digest for path, digest in paths.items())
 
+    def changed(self, name: str) -> bool:
+        """Whether the finished stage left another file of this name; no record says no."""
+        record = self.record()
+        digest = record["files"].get(name) if record else None
+        return digest is not None and not self.intact({name: digest})
+
     def refuse_changes(self) -> None:
         """``ValueError`` where the stage was finished with another key: it was costly."""
         record = self.record()

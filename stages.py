@@ -18,13 +18,13 @@ from torch import nn
 import album
 import architecture
 import reporting
+import shipment
 from album import ARCHITECTURE, HISTORY
 from console import Watch, busy, complain, watching
-from export.assembly import Contents, Description, make_bundle
+from export.assembly import make_bundle
 from export.benchmark.rounds import Settings
 from export.benchmark.subjects import Source
 from export.bundle import MANIFEST, Bundle
-from export.formats.catalogue import calibrated
 from export.machine import cpu_model
 from files import sha256, write_text
 from latencies import table_digest, target_of
@@ -38,7 +38,6 @@ from runs import Stage
 from searcher import checkpoint, pictures
 from searcher.blueprints import draw_architecture
 from searcher.data import DataSet, Split
-from searcher.data.augment import Fitted
 from searcher.data.batches import kept
 from searcher.data.catalogue import open_data, open_segmentation
 from searcher.penalty import too_heavy
@@ -50,7 +49,6 @@ from searcher.systems import CLASSIFYING, SCORES, assembled
 from searcher.task import Task
 from searcher.tracking import EVENTS, Tracker, tracking
 from searcher.train import METRICS, fit
-from searcher.train import kept as shipped
 from sharing import how_to_search, storage_for_worker
 
 
@@ -173,7 +171,7 @@ class Build:
 
     def train(self) -> bool:
         """Train the network of the genotype from scratch."""
-        genotype = Genotype.load(self.run / "search" / GENOTYPE)
+        genotype = self.found()
         digests = self.taken_from()
         inputs = {**self.inputs("train"), "genotype": genotype.fingerprint, **digests}
         stage = Stage(self.run / "train", inputs)
@@ -202,6 +200,17 @@ class Build:
         meet()
         return True
 
+    def found(self) -> Genotype:
+        """What the search left; ``ValueError`` where it is another genotype now."""
+        path = self.run / "search" / GENOTYPE
+        genotype = Genotype.load(path)
+        if Stage(path.parent, {}).changed(GENOTYPE):
+            raise ValueError(
+                f"{path} was changed since it was found: 'segnas search {self.run}' mends it, and "
+                f"search.genotype with system 'given' takes another"
+            )
+        return genotype
+
     def taken_from(self) -> dict[str, str | None]:
         """The digests of the weights that a training starts from or learns from, by their use."""
         train = self.recipe.train
@@ -227,15 +236,20 @@ class Build:
                 f"{folder} holds a trained network that gives an image one class, and what is "
                 f"exported labels every pixel: use its weights from there"
             )
-        if not Stage(folder, {}).whole:
-            raise ValueError(f"{folder} was changed since: 'segnas train {self.run}' mends it")
+        stage = Stage(folder, {})
+        if not stage.whole:
+            file = next(filter(stage.changed, (weights.NETWORK, weights.WEIGHTS)), "")
+            raise ValueError(
+                f"{folder / file} was changed since: 'segnas train {self.run}' mends it"
+            )
         made_from = self.digest_of(folder)
         if self.bundle_is_from(made_from):
             return False
         self.record()
         with busy("exporting, and comparing with the network"):
-            description = self.description(made_from)
-            make_bundle(network, self.bundle, description, self.contents())
+            description = shipment.description(self.recipe, self.data, made_from)
+            splits = self.val_split, self.data.split("train")
+            make_bundle(network, self.bundle, description, shipment.contents(self.recipe, *splits))
         return True
 
     def measure(self) -> bool:
@@ -271,37 +285,6 @@ class Build:
         digests = {name: sha256(trained / name) for name in (weights.NETWORK, weights.WEIGHTS)}
         inputs = {**self.inputs("export"), **digests, "segnas": version("segnas")}
         return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:12]
-
-    def description(self, made_from: str) -> Description:
-        """What the bundle says about its network."""
-        log = checkpoint.read_log(self.run / "train" / METRICS)
-        line = shipped(log, self.recipe.train.keep)
-        return Description(
-            name=self.run.name,
-            system=self.recipe.system,
-            data=f"{self.data.name}: {self.data.licence}",
-            classes=self.data.classes,
-            palette=self.data.palette,
-            scores={name: line[name] for name in ("miou", "pixel_accuracy")},
-            provenance={
-                "made from": made_from,
-                "seed": str(self.recipe.seed),
-                "epoch": f"{line['epoch']} of {len(log)}",
-            },
-        )
-
-    def contents(self) -> Contents:
-        """What the bundle is to hold; images are read when they are asked for."""
-        settings = self.recipe.export
-        size = settings.size or self.recipe.data.size
-        train = Fitted(self.data.split("train"), size, settings.calibration)
-        return Contents(
-            Fitted(self.val_split, size, settings.gate),
-            settings.formats,
-            [train[i][0] for i in range(len(train))] if calibrated(settings.formats) else (),
-            settings.capabilities,
-            settings.examples,
-        )
 
     def last_measured(self) -> dict[str, Any]:
         """What the last measurement left, empty where there is none."""

@@ -14,12 +14,15 @@ from pathlib import Path
 
 from export.bundle import Artifact, Bundle, check_replaceable
 from export.formats.catalogue import ALWAYS, FORMATS, Materials, wanted, write
+from export.inspection import EXAMPLES_FOLDER, EXPECTED
 from export.machine import cpu_model, no_gpu
 from export.runtimes import GPU_ONLY, Pixels
 from export.verify import Pairs, verify
 from images import encode_png
+from lengths import STATIC, Dynamic
 from models.network import Network, macs, parameters
 from models.weights import save
+from recipe import Output
 
 EXAMPLES = 6
 """How many of the gate's images a bundle keeps, for its page and its benchmark."""
@@ -64,6 +67,9 @@ class Contents:
     """Of the GPUs to build engines for ahead of time."""
     examples: int = EXAMPLES
     """How many of the gate's images the bundle keeps, evenly spread."""
+    output: Output = "labels"
+    dynamic: Dynamic = STATIC
+    """The lengths that the artifacts leave open; the gate runs both ends of each."""
 
 
 def make_bundle(
@@ -85,21 +91,37 @@ def make_bundle(
         save(network, folder)
         height, width, _ = contents.proof[0][0].shape
         size, formats = (height, width), wanted(contents.formats)
-        materials = Materials(network, size, contents.calibration, contents.capabilities)
-        write(formats, materials, folder)
-        artifacts = [proved(network, folder, name, contents.proof) for name in formats]
-        save_examples(spread(contents.proof, contents.examples), folder / "examples")
-        manifest = manifest_of(network, description, size, artifacts)
-        return Bundle.seal(folder, manifest, path)
+        write(formats, materials_of(network, size, contents), folder)
+        artifacts = [proved(network, folder, name, contents) for name in formats]
+        save_examples(spread(contents.proof, contents.examples), folder)
+        manifest = manifest_of(network, description, artifacts)
+        costs = {"macs": macs(network, size), "parameters": parameters(network)}
+        reads = {"size": size, "dynamic": contents.dynamic, "output": contents.output}
+        return Bundle.seal(folder, {**manifest, **reads, "costs": costs}, path)
 
 
-def proved(network: Network, folder: Path, name: str, proof: Pairs) -> Artifact:
+def materials_of(network: Network, size: tuple[int, int], contents: Contents) -> Materials:
+    """What the formats are made of."""
+    return Materials(
+        network,
+        size,
+        contents.calibration,
+        contents.capabilities,
+        contents.output,
+        contents.dynamic,
+    )
+
+
+def proved(network: Network, folder: Path, name: str, contents: Contents) -> Artifact:
     """The artifact of a format after the gate, or, for a GPU that is not here, without it."""
-    kind = FORMATS[name]
+    kind, proof = FORMATS[name], contents.proof
+    height, width, _ = proof[0][0].shape
+    shapes = contents.dynamic.proofs((height, width))
     if kind.runtime in GPU_ONLY and no_gpu():
         gate = BUILT
     else:
-        gate = str(verify(network, folder / kind.file, proof, kind.runtime, kind.precision))
+        file = folder / kind.file
+        gate = str(verify(network, file, proof, kind.runtime, kind.precision, shapes))
     return Artifact(
         runtime=kind.runtime,
         file=kind.file,
@@ -122,12 +144,9 @@ def spread(proof: Pairs, count: int) -> Iterator[Pixels]:
 
 
 def manifest_of(
-    network: Network,
-    description: Description,
-    size: tuple[int, int],
-    artifacts: Sequence[Artifact],
+    network: Network, description: Description, artifacts: Sequence[Artifact]
 ) -> Mapping[str, object]:
-    """The fields of the manifest, but for the files' hashes."""
+    """The fields of the manifest, but for what its files read and write, and their hashes."""
     versions = {name: installed(name) for name in WRITERS}
     weights = Artifact(
         runtime="torch", file="weights.safetensors", precision="fp32", built_on=built_on("torch")
@@ -139,10 +158,8 @@ def manifest_of(
         "genotype": network.genotype.fingerprint,
         "classes": description.classes,
         "palette": description.palette,
-        "size": size,
         "data": description.data,
         "scores": description.scores,
-        "costs": {"macs": macs(network, size), "parameters": parameters(network)},
         "provenance": {**description.provenance, **versions, **gate},
         "artifacts": [artifacts[0], weights, *artifacts[1:]],
     }
@@ -157,10 +174,20 @@ def installed(distribution: str) -> str:
 
 
 def save_examples(pixels: Iterable[Pixels], folder: Path) -> None:
-    """Write uint8 [H, W, 3] each as ``00.png``, ``01.png``, ..."""
-    folder.mkdir()
-    for index, image in enumerate(pixels):
-        (folder / f"{index:02}.png").write_bytes(encode_png(image))
+    """Write uint8 [H, W, 3] each as ``examples/00.png``, ..., its labels as ``expected/00.png``.
+
+    They are those of fp32 ONNX, which has passed the gate.
+    """
+    from export.runtimes.onnxruntime import Engine
+
+    first = FORMATS[ALWAYS]
+    for place in (EXAMPLES_FOLDER, EXPECTED):
+        (folder / place).mkdir()
+    with Engine(folder / first.file, first.precision, 0) as engine:
+        for index, image in enumerate(pixels):
+            name, labels = f"{index:02}.png", engine(image[None])[0]
+            (folder / EXAMPLES_FOLDER / name).write_bytes(encode_png(image))
+            (folder / EXPECTED / name).write_bytes(encode_png(labels))
 
 
 @contextmanager

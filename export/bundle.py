@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from files import sha256, sync, write_text
+from lengths import STATIC, Dynamic
+from recipe import Output
 
 MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
@@ -54,7 +56,11 @@ class Manifest(BaseModel, frozen=True, extra="forbid"):
     classes: tuple[str, ...] = Field(min_length=1, max_length=255)
     palette: tuple[tuple[Channel, Channel, Channel], ...]
     size: tuple[Side, Side]
-    """Height and width, in pixels, of what the artifacts read."""
+    """Height and width, in pixels, of what the artifacts read; the usual where they are open."""
+    dynamic: Dynamic = STATIC
+    """The lengths that the artifacts leave open."""
+    output: Output = "labels"
+    """What the files write; a runtime always gives labels."""
     data: str
     """The data set that the weights were trained on, and its licence."""
     scores: Mapping[str, float] = {}

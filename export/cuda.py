@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable
 from ctypes import byref, c_int, c_size_t, c_void_p
 from functools import cache
@@ -89,12 +90,22 @@ class Graph:
 class Buffer:
     """An array that stays where it is in memory, and as much memory on the GPU."""
 
-    def __init__(self, shape: tuple[int, ...], stream: Stream) -> None:
-        self.host: NDArray[np.uint8] = np.zeros(shape, np.uint8)
+    def __init__(self, shape: tuple[int, ...], kind: type[np.generic], stream: Stream) -> None:
+        """``shape`` is the largest that it will have."""
+        self.room: NDArray[Any] = np.zeros(math.prod(shape), kind)
+        self.host = self.room.reshape(shape)
         self.stream, self.device = stream, c_void_p()
-        self.size = c_size_t(self.host.nbytes)
         call("cuMemHostRegister_v2", self.address, self.size, 0)
         call("cuMemAlloc_v2", byref(self.device), self.size)
+
+    def shaped(self, shape: tuple[int, ...]) -> None:
+        """Let ``host`` be the beginning of the array, with ``shape``."""
+        self.host = self.room[: math.prod(shape)].reshape(shape)
+
+    @property
+    def size(self) -> c_size_t:
+        """The bytes that are sent and fetched."""
+        return c_size_t(self.host.nbytes)
 
     @property
     def address(self) -> c_void_p:

@@ -16,7 +16,8 @@ from typing import Literal
 
 import psutil
 
-from export.machine import cpu_model, cpuinfo, usable_cores
+from export.machine import cpu_model, cpuinfo, no_gpu, usable_cores
+from export.proofs import proof
 
 State = Literal["works", "missing", "fault"]
 """``missing`` is a choice that installing changes; ``fault`` is wrong and must be repaired."""
@@ -62,15 +63,17 @@ INSTRUCTIONS: Mapping[str, tuple[str, ...]] = {
     "BF16": ("avx512_bf16", "amx_bf16", "bf16"),
 }
 """What the engines gain most from, and Linux's names for it on x86 and Arm."""
+GPU_ONLY = "tensorrt"
+"""The engine that can do nothing without a GPU."""
 PROBE_LIMIT = 60
-"""Seconds an import may take."""
+"""Seconds a proof may take, imports included."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 def diagnose() -> list[Finding]:
     """Everything this machine can and cannot run.  Takes the time that importing the engines takes.
 
-    Engines are imported in processes of their own: what crashes there is a finding here.
+    Engines run a tiny model in processes of their own: what crashes there is a finding here.
     """
     return [
         *machine(),
@@ -112,42 +115,60 @@ def gpu() -> Finding:
 
 
 def engines() -> list[Finding]:
-    """For each engine its version, and whether it really loads."""
-    present = [engine for engine in ENGINES if find_spec(engine.module)]
-    probes = {engine.module: start_import(engine.module) for engine in present}
+    """For each engine its version, and whether it computes."""
+    reason = no_gpu()
+    present = [e for e in ENGINES if find_spec(e.module) and not (e.module == GPU_ONLY and reason)]
+    probes = {engine.module: start(proof(engine.module, reason is None)) for engine in present}
     return [
-        loaded(engine, probes[engine.module])
-        if engine in present
-        else Finding(
-            engine.module, "missing", "not installed", f"pip install 'segnas[{engine.extra}]'"
-        )
+        proved(engine, probes[engine.module]) if engine in present else absent(engine, reason)
         for engine in ENGINES
     ]
 
 
-def start_import(module: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-P", "-c", f"import {module}"]
+def absent(engine: Engine, reason: str | None) -> Finding:
+    """What is missing for ``engine``: its extra, or a GPU, for the ``reason``."""
+    if find_spec(engine.module) and reason is not None:
+        detail = f"{named(engine)}; needs an NVIDIA GPU: {reason}"
+        return Finding(engine.module, "missing", detail, "Install a GPU and its driver.")
+    remedy = f"pip install 'segnas[{engine.extra}]'"
+    return Finding(engine.module, "missing", "not installed", remedy)
+
+
+def start(program: str) -> subprocess.Popen[str]:
+    """An interpreter that runs ``program``."""
     return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8"
+        [sys.executable, "-P", "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
     )
 
 
-def loaded(engine: Engine, probe: subprocess.Popen[str]) -> Finding:
-    """What became of importing ``engine``."""
-    versions = [f"{name} {v}" for name in engine.distributions if (v := installed(name))]
-    name = ", ".join(versions) or "installed without metadata"
+def proved(engine: Engine, probe: subprocess.Popen[str]) -> Finding:
+    """What became of the proof of ``engine``."""
+    name = named(engine)
     remedy = f"pip install --force-reinstall 'segnas[{engine.extra}]'"
     try:
-        _, complaint = probe.communicate(timeout=PROBE_LIMIT)
+        said, complaint = probe.communicate(timeout=PROBE_LIMIT)
     except subprocess.TimeoutExpired:
         probe.kill()
         probe.communicate()
-        detail = f"{name}; importing it took more than {PROBE_LIMIT} s"
+        detail = f"{name}; a tiny model took more than {PROBE_LIMIT} s"
         return Finding(engine.module, "fault", detail, remedy)
     if probe.returncode == 0:
-        return Finding(engine.module, "works", name)
-    reason = complaint.strip().rpartition("\n")[2] or f"exit code {probe.returncode}"
-    return Finding(engine.module, "fault", f"{name}; does not load: {reason}", remedy)
+        return Finding(engine.module, "works", f"{name}; {last_line(said)}")
+    reason = last_line(complaint) or f"exit code {probe.returncode}"
+    return Finding(engine.module, "fault", f"{name}; does not work: {reason}", remedy)
+
+
+def named(engine: Engine) -> str:
+    """The distributions of ``engine`` that are installed, with their versions."""
+    versions = [f"{name} {v}" for name in engine.distributions if (v := installed(name))]
+    return ", ".join(versions) or "installed without metadata"
+
+
+def last_line(text: str) -> str:
+    return text.strip().rpartition("\n")[2]
 
 
 def both_onnxruntimes() -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Taps: the logits of an artifact that gives labels, for those who compare."""
+"""Taps: the logits of an artifact, also of one that gives labels, for those who compare."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from export.machine import usable_cores
-from export.runtimes import Pixels
+from export.runtimes import Logits, Pixels
 
-Logits = NDArray[np.float32]
-"""[B, K, H, W]"""
 Tap = Callable[[Pixels], Logits]
 """uint8 [B, H, W, 3] -> float32 [B, K, H, W]"""
 
@@ -40,8 +37,10 @@ def onnx_tap(path: Path) -> Tap:
 
 
 def with_logits(path: Path) -> bytes:
-    """The model with one more output, float32 ``logits``: what its ArgMax reads."""
+    """The model with one more output, float32 ``logits``, unless it has it: what ArgMax reads."""
     model = onnx.load(path)
+    if model.graph.output[0].name == "logits":
+        return path.read_bytes()
     (argmax,) = (node for node in model.graph.node if node.op_type == "ArgMax")
     kind = onnx.TensorProto.FLOAT
     model.graph.node.append(
@@ -57,9 +56,10 @@ def openvino_tap(path: Path, precision: str) -> Tap:
     from export.runtimes.openvino import compiled, read
 
     model = read(path)
-    (top,) = (op for op in model.get_ops() if op.get_type_name() == "TopK")
-    added = model.add_outputs([top.input_value(0)])
-    added[0].get_tensor().set_names({"logits"})
+    if "logits" not in model.output(0).get_names():
+        (top,) = (op for op in model.get_ops() if op.get_type_name() == "TopK")
+        added = model.add_outputs([top.input_value(0)])
+        added[0].get_tensor().set_names({"logits"})
     request = compiled(model, precision, usable_cores()).create_infer_request()
 
     def logits(pixels: Pixels) -> Logits:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,8 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.runtimes import Labels, Pixels
-from export.taps import Logits, tapped
+from export.benchmark.jobs import DISAGREEMENT
+from export.runtimes import Labels, Logits, Pixels, Runtime
+from export.taps import Tap, tapped
+from images import resize
+from lengths import Shape
 from models.network import Network
 
 Pair = tuple[Pixels, Labels]
@@ -33,6 +37,8 @@ class Pairs(Protocol):
 Counts = NDArray[np.int64]
 """[K, K]: pixels by the class that they are (row) and the one that they were given (column)."""
 
+NOBODY = 255
+"""What stands where nobody labelled."""
 LOGIT_LIMIT = 1e-4
 """The largest difference of a logit, in standard deviations of the logits, or absolute where they
 deviate by less than one.
@@ -64,11 +70,12 @@ class Limits:
 
 LIMITS: Mapping[str, Limits] = {
     "fp32": Limits(LOGIT_LIMIT, LABEL_LIMIT),
-    "fp16": Limits(miou=0.001),
-    "bf16": Limits(miou=0.01),
-    "int8": Limits(miou=0.01),
+    "fp16": Limits(labels=1 - DISAGREEMENT["fp16"], miou=0.001),
+    "bf16": Limits(labels=1 - DISAGREEMENT["bf16"], miou=0.01),
+    "int8": Limits(labels=1 - DISAGREEMENT["int8"], miou=0.01),
 }
-"""By precision.  Where arithmetic is coarse on purpose only what it costs is limited."""
+"""By precision.  Where arithmetic is coarse on purpose what it costs is limited, and as many labels
+must be the same as a benchmark asks for."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +93,17 @@ class Agreement:
     precision: str = "fp32"
 
     @property
-    def holds(self) -> bool:
-        """False also where a logit is not a number."""
+    def follows(self) -> bool:
+        """Whether logits and labels are near; False also where a logit is not a number."""
         limits, largest = LIMITS[self.precision], self.max_logit_difference
         near = math.isfinite(largest) and largest <= limits.logits * max(1.0, self.logit_scale)
-        scored = limits.miou is None or abs(self.miou_difference) <= limits.miou
-        return near and scored and self.label_agreement >= limits.labels
+        return near and self.label_agreement >= limits.labels
+
+    @property
+    def holds(self) -> bool:
+        """Whether it follows, and scores as it should."""
+        limit = LIMITS[self.precision].miou
+        return self.follows and (limit is None or abs(self.miou_difference) <= limit)
 
     def __str__(self) -> str:
         return (
@@ -101,56 +113,111 @@ class Agreement:
         )
 
 
+@dataclass(frozen=True)
+class Finding:
+    """How an artifact compares on the images, and on some of them at other batches and sizes."""
+
+    usual: Agreement
+    elsewhere: Mapping[Shape, Agreement]
+
+    @property
+    def holds(self) -> bool:
+        return self.usual.holds and all(found.follows for found in self.elsewhere.values())
+
+    def __str__(self) -> str:
+        worst = [(found.label_agreement, shape) for shape, found in self.elsewhere.items()]
+        if not worst:
+            return str(self.usual)
+        share, (batch, height, width, _) = min(worst)
+        largest = max(found.max_logit_difference for found in self.elsewhere.values())
+        return (
+            f"{self.usual}; at {len(worst)} other batches and sizes largest logit difference "
+            f"{largest:.1e}, same label on {share:.4%} or more ({batch}x{height}x{width})"
+        )
+
+
 def verify(
     network: Network,
     path: Path,
     pairs: Pairs,
     runtime: str = "onnxruntime",
     precision: str = "fp32",
-) -> Agreement:
+    shapes: Sequence[Shape] = (),
+) -> Finding:
     """Compare the file at ``path``, as ``runtime`` runs it, with ``network`` on real images.
 
-    The images have the size the file was made for.  Both run on the CPU, one image at a time.
-    Beyond the :data:`LIMITS` of ``precision`` the file is deleted and ``ValueError`` gives the
-    measured numbers.
+    The images have the size the file was made for, and are brought to ``shapes`` too.  Both run on
+    the CPU, one image at a time.  Beyond the :data:`LIMITS` of ``precision`` the file is deleted
+    and ``ValueError`` gives the measured numbers.
     """
     if len(pairs) == 0:
         raise ValueError(f"{path.name} cannot be verified on no images: give at least one")
-    agreement = measured(network, path, pairs, runtime, precision)
-    if not agreement.holds:
+    with compared(network, path, runtime, precision) as comparison:
+        usual = comparison.over((image[None], truth[None]) for image, truth in each(pairs))
+        elsewhere = {shape: comparison.over([brought(pairs, shape)]) for shape in shapes}
+    finding = Finding(usual, elsewhere)
+    if not finding.holds:
         path.unlink()
         raise ValueError(
             f"{path.name} in {runtime} ({precision}) disagrees with its network, so it was "
-            f"deleted: {agreement} (allowed: {LIMITS[precision]})"
+            f"deleted: {finding} (allowed: {LIMITS[precision]})"
         )
-    return agreement
+    return finding
 
 
-def measured(network: Network, path: Path, pairs: Pairs, runtime: str, precision: str) -> Agreement:
-    reference, tap = deepcopy(network).cpu().eval(), tapped(path, runtime, precision)
-    differences, same, scales = [], [], []
-    ours, theirs = (np.zeros((network.num_classes,) * 2, np.int64) for _ in range(2))
+def each(pairs: Pairs) -> Iterator[Pair]:
+    return (pairs[index] for index in range(len(pairs)))
+
+
+def brought(pairs: Pairs, shape: Shape) -> tuple[Pixels, Labels]:
+    """The first images at ``shape``, again from the start where they are few, without a truth."""
+    batch, height, width, _ = shape
+    images = [resize(pairs[i % len(pairs)][0], (height, width)) for i in range(batch)]
+    return np.stack(images), np.full(shape[:3], NOBODY, np.uint8)
+
+
+@contextmanager
+def compared(network: Network, path: Path, runtime: str, precision: str) -> Iterator[Comparison]:
+    """The file and the network, made ready to run beside one another."""
+    reference = deepcopy(network).cpu().eval()
     with import_module(f"export.runtimes.{runtime}").Engine(path, precision, 0) as engine:
-        for image, truth in (pairs[index] for index in range(len(pairs))):
-            labels, wanted = engine(image[None]), logits_of(reference, image[None])
+        yield Comparison(reference, engine, tapped(path, runtime, precision), precision)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A network and its artifact."""
+
+    network: Network
+    engine: Runtime
+    tap: Tap
+    precision: str
+
+    def over(self, batches: Iterable[tuple[Pixels, Labels]]) -> Agreement:
+        """How they compare on batches, uint8 [B, H, W, 3] and their truth [B, H, W]."""
+        images, differences, same, scales = 0, [], [], []
+        ours, theirs = (np.zeros((self.network.num_classes,) * 2, np.int64) for _ in range(2))
+        for pixels, truth in batches:
+            labels, wanted = self.engine(pixels), logits_of(self.network, pixels)
             right = wanted.argmax(1)
-            differences.append(np.abs(tap(image[None]) - wanted).max())
+            images += len(pixels)
+            differences.append(np.abs(self.tap(pixels) - wanted).max())
             same.append(np.mean(labels == right))
             scales.append(wanted.std(dtype=np.float64))
-            count(ours, right[0], truth)
-            count(theirs, labels[0], truth)
-    return Agreement(
-        len(pairs),
-        float(np.max(differences)),
-        float(np.mean(same)),
-        float(np.mean(scales)),
-        mean_iou(theirs) - mean_iou(ours),
-        precision,
-    )
+            count(ours, right, truth)
+            count(theirs, labels, truth)
+        return Agreement(
+            images,
+            float(np.max(differences)),
+            float(np.mean(same)),
+            float(np.mean(scales)),
+            mean_iou(theirs) - mean_iou(ours),
+            self.precision,
+        )
 
 
 def count(counts: Counts, found: NDArray[np.integer], truth: Labels) -> None:
-    """Add an image, [H, W] and [H, W], to the counts."""
+    """Add what was found, [B, H, W], and the truth of it to the counts."""
     classes = len(counts)
     scored = truth < classes
     cells = classes * truth[scored].astype(np.int64) + found[scored]

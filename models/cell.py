@@ -88,6 +88,11 @@ class Cell(nn.Module):
             for i, edge in enumerate(graph.edges)
         )
 
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """What its ops stand on, in their order."""
+        return self.graph.edges
+
     def forward(self, before: Tensor, last: Tensor, ways: int = 1) -> Tensor:
         """Two [B, C, H, W] -> [B, inner nodes * C, H/stride, W/stride].
 
@@ -96,9 +101,7 @@ class Cell(nn.Module):
         if ways > 1:
             before = before.repeat(ways, 1, 1, 1)
         nodes: dict[int, Tensor] = {0: before, 1: last}
-        arriving = sorted(
-            zip(self.graph.edges, self.ops, strict=True), key=lambda pair: pair[0].dst
-        )
+        arriving = sorted(zip(self.edges, self.ops, strict=True), key=lambda pair: pair[0].dst)
         for edge, op in arriving:
             y = op(nodes[edge.src])
             nodes[edge.dst] = nodes[edge.dst] + y if edge.dst in nodes else y

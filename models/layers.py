@@ -193,7 +193,7 @@ class Zero(nn.Module):
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Bilinear resize of [B, C, h, w] to the height and width of ``size``."""
-    if (x.shape[2], x.shape[3]) == size:
+    if surely(x, size):
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
@@ -203,9 +203,23 @@ def resize_corners(x: Tensor, size: tuple[int, int]) -> Tensor:
 
     The right one between sizes of the form 2^k n + 1, where every other pixel is kept exactly.
     """
-    if spatial(x) == size:
+    if surely(x, size):
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+
+
+def surely(x: Tensor, size: tuple[int, int]) -> bool:
+    """Whether [B, C, h, w] has the height and width of ``size``.
+
+    Of a network that is exported with its lengths left open: whether it has them at every length,
+    not just at those of the image that it is traced with.
+    """
+    pairs = [*zip(spatial(x), size, strict=True)]
+    if all(isinstance(length, int) for pair in pairs for length in pair):
+        return spatial(x) == size
+    from torch.fx.experimental.symbolic_shapes import guard_or_false
+
+    return all(guard_or_false(have == want) for have, want in pairs)
 
 
 def spatial(x: Tensor) -> tuple[int, int]:

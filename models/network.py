@@ -53,6 +53,18 @@ class PixelsToLabels(nn.Module):
         return logits.argmax(1).to(torch.uint8)
 
 
+class PixelsToLogits(nn.Module):
+    """What is shipped on request: uint8 pixels [B, H, W, 3] in, float32 logits [B, K, H, W] out."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """[B, H, W, 3] -> [B, K, H, W]."""
+        return self.network(pixels.float().permute(0, 3, 1, 2))
+
+
 def build(genotype: Genotype, num_classes: int, *, place: Place = concrete) -> Network:
     """The network that ``genotype`` describes, with fresh weights.
 

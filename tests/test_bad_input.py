@@ -78,11 +78,27 @@ def recipe(tmp_path: Path, data: Path) -> Path:
         ("data.root=null", ["data.root"]),
         ("data.root=nowhere", ["nowhere"]),
         ("train.epochs", ["--set train.epochs", "key=value"]),
+        ("export.output=probabilities", ["export.output", "'labels' or 'logits'"]),
+        ("export.dynamic={depth: [1, 2]}", ["export.dynamic.depth", "did you mean 'width'"]),
+        ("export.dynamic={batch: [2, 8]}", ["export.dynamic", "batch must begin at 1"]),
+        ("export.dynamic={height: [64, 96]}", ["export.dynamic.height", "the 32 of data.size"]),
     ],
 )
 def test_recipe(recipe: Path, segnas_once: Run, override: str, words: list[str]) -> None:
     refused(segnas_once("search", recipe, "--set", override), *words)
     assert not (recipe.parent / "run/search/genotype.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dynamic", "batch=8"], ["--dynamic batch=8", "batch=1:8"]),
+        (["--layout", "kserve"], ["--layout kserve", "triton"]),
+        (["--to", "models"], ["--to", "--layout triton"]),
+    ],
+)
+def test_export(recipe: Path, segnas_once: Run, arguments: list[str], words: list[str]) -> None:
+    refused(segnas_once("export", recipe, *arguments), *words)
 
 
 SHOWN = "published/auto_deeplab"

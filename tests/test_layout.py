@@ -16,7 +16,8 @@ PACKAGES = ("models", "searcher", "export", "serve")
 GROUND = {
     "files": set[str](),
     "documents": set[str](),
-    "recipe": {"documents", "sections"},
+    "recipe": {"documents", "lengths", "sections"},
+    "lengths": {"sections"},
     "sections": set[str](),
     "images": {"files"},
     "pace": set[str](),

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from export.bundle import Precision
 from export.formats.onnx import onnx_from_network
 from export.runtimes import EXTRAS, GPU_ONLY, Pixels, missing, module_of
+from lengths import STATIC, Dynamic
 from models.network import Network
+from recipe import Output
 
 if TYPE_CHECKING:
     from export.formats.int8 import Profile
@@ -104,6 +106,8 @@ class Materials:
     """uint8 [H, W, 3] each, of ``size``."""
     capabilities: tuple[str, ...] = ()
     """Of the GPUs that TensorRT for RTX builds for; none for this machine's own."""
+    output: Output = "labels"
+    dynamic: Dynamic = STATIC
 
 
 def write(names: Iterable[str], materials: Materials, folder: Path) -> None:
@@ -130,7 +134,8 @@ class Workshop:
         if path.exists():
             return path
         if name == ALWAYS:
-            return onnx_from_network(self.materials.network, self.materials.size, path)
+            m = self.materials
+            return onnx_from_network(m.network, m.size, path, m.output, m.dynamic)
         return self.converted(name, self.make(kind.source), path)
 
     def converted(self, name: str, source: Path, path: Path) -> Path:
@@ -139,11 +144,12 @@ class Workshop:
         if kind.runtime == "openvino":
             from export.formats.openvino import openvino_from_onnx
 
-            return openvino_from_onnx(source, path)
+            return openvino_from_onnx(source, path, self.materials.dynamic)
         if kind.runtime in GPU_ONLY:
             from export.formats.tensorrt import Order, engine_from_onnx
 
-            order = Order(kind.runtime, name, self.materials.capabilities)
+            shapes = self.materials.dynamic.profile(self.materials.size)
+            order = Order(kind.runtime, name, self.materials.capabilities, shapes)
             return engine_from_onnx(source, path, order)
         if kind.precision == "fp16":
             from export.formats.half import half_from_onnx

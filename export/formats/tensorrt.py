@@ -16,9 +16,8 @@ from export.machine import no_gpu
 from export.runtimes import module_of
 from export.sidecar import Sidecar
 from files import sha256, write_bytes
+from lengths import Shape
 
-Shape = tuple[int, int, int, int]
-"""[B, H, W, 3] of the pixels."""
 AHEAD = "tensorrt-rtx"
 """The runtime that builds for GPUs that are not there."""
 

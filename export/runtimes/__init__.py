@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,6 +19,10 @@ Pixels = NDArray[np.uint8]
 """[B, H, W, 3]"""
 Labels = NDArray[np.uint8]
 """[B, H, W]"""
+Logits = NDArray[np.float32]
+"""[B, K, H, W]"""
+Length = int | tuple[int, int] | None
+"""What a length must be, its least and its most, or None for any."""
 
 # ONNX Runtime sends telemetry unless this is set before its first import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -105,14 +109,31 @@ def load(name: str, bundle: Bundle, *, precision: str | None = None, threads: in
     return runtime
 
 
-def check_pixels(pixels: Pixels, shape: tuple[int | None, ...]) -> None:
-    """``ValueError`` unless ``pixels`` is uint8 of ``shape``, where None stands for any length."""
-    fits = pixels.ndim == len(shape) and all(
-        wanted in (None, length) for wanted, length in zip(shape, pixels.shape, strict=True)
-    )
+def check_pixels(pixels: Pixels, shape: Sequence[Length]) -> None:
+    """``ValueError`` unless ``pixels`` is uint8 of ``shape``."""
+    fits = pixels.ndim == len(shape) and all(map(within, pixels.shape, shape))
     if pixels.dtype != np.uint8 or not fits:
-        wanted = ", ".join("any" if length is None else str(length) for length in shape)
+        wanted = ", ".join(map(described, shape))
         raise ValueError(
             f"expected pixels of type uint8 and shape ({wanted}), "
             f"got {pixels.dtype} {pixels.shape}. Resize the image first."
         )
+
+
+def within(length: int, wanted: Length) -> bool:
+    if isinstance(wanted, tuple):
+        return wanted[0] <= length <= wanted[1]
+    return wanted in (None, length)
+
+
+def described(wanted: Length) -> str:
+    if isinstance(wanted, tuple):
+        low, high = wanted
+        return str(low) if low == high else f"{low} to {high}"
+    return "any" if wanted is None else str(wanted)
+
+
+def labelled(found: Labels | Logits) -> Labels:
+    """What a file writes, its labels or the logits of all classes, as labels."""
+    labels = found if found.dtype == np.uint8 else found.argmax(1)
+    return labels.astype(np.uint8, copy=False)

@@ -8,7 +8,8 @@ from typing import Self
 import onnxruntime as ort
 
 from export.machine import cpu_model, usable_cores
-from export.runtimes import Facts, Labels, Pixels, check_pixels
+from export.runtimes import Facts, Labels, Length, Pixels, check_pixels, labelled
+from lengths import spans_of
 
 PROVIDER = "CPUExecutionProvider"
 COMPUTES = {"fp32": "fp32", "fp16": "fp32", "int8": "int8"}
@@ -16,7 +17,7 @@ COMPUTES = {"fp32": "fp32", "fp16": "fp32", "int8": "int8"}
 
 
 class Engine:
-    """An ONNX file in ONNX Runtime.  Reads exactly the batch and size the file was made for."""
+    """An ONNX file in ONNX Runtime.  Reads the batches and sizes the file was made for."""
 
     def __init__(self, path: Path, precision: str, threads: int) -> None:
         """``threads`` 0 takes the cores this process may use; ``ValueError`` for a broken file."""
@@ -26,8 +27,7 @@ class Engine:
             )
         threads = threads or usable_cores()
         self.session = opened(path, threads)
-        shape = self.session.get_inputs()[0].shape
-        self.shape: tuple[int | None, ...] = tuple(n if isinstance(n, int) else None for n in shape)
+        self.shape = lengths(self.session)
         provider = active(self.session, PROVIDER)
         self.facts = Facts(
             "onnxruntime",
@@ -42,8 +42,7 @@ class Engine:
     def __call__(self, pixels: Pixels) -> Labels:
         """uint8 [B, H, W, 3] -> uint8 [B, H, W]."""
         check_pixels(pixels, self.shape)
-        labels: Labels = self.session.run(["labels"], {"pixels": pixels})[0]
-        return labels
+        return labelled(self.session.run(None, {"pixels": pixels})[0])
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +72,14 @@ def opened(model: Path | bytes, threads: int) -> ort.InferenceSession:
         raise ValueError(
             f"{name} is not a model that ONNX Runtime {ort.__version__} reads: {reason}"
         ) from None
+
+
+def lengths(session: ort.InferenceSession) -> tuple[Length, ...]:
+    """What the model reads: the spans of lengths that are open stand in what it says of itself."""
+    said = session.get_modelmeta().custom_metadata_map
+    spans = spans_of(said.get("dynamic", ""))
+    shape = session.get_inputs()[0].shape
+    return tuple(n if isinstance(n, int) else spans.get(n) for n in shape)
 
 
 def active(session: ort.InferenceSession, wanted: str) -> str:

@@ -8,7 +8,7 @@ from typing import Self
 import openvino
 
 from export.machine import cpu_model, usable_cores
-from export.runtimes import Facts, Labels, Pixels, check_pixels
+from export.runtimes import Facts, Labels, Length, Pixels, check_pixels, labelled
 
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """The arithmetic of what is not quantised.  Left to itself OpenVINO takes bf16 where it can."""
@@ -18,7 +18,7 @@ DEVICE = "CPU"
 
 
 class Engine:
-    """A model of OpenVINO, or an ONNX file, in OpenVINO.  Reads the size it was made for."""
+    """A model of OpenVINO, or an ONNX file, in OpenVINO.  Reads what it was made for."""
 
     def __init__(self, path: Path, precision: str, threads: int) -> None:
         """``threads`` 0 takes the cores this process may use.
@@ -29,7 +29,7 @@ class Engine:
         self.compiled = compiled(read(path), precision, threads)
         self.request = self.compiled.create_infer_request()
         sides = self.compiled.input(0).partial_shape
-        self.shape = tuple(None if side.is_dynamic else side.get_length() for side in sides)
+        self.shape = [length(side) for side in sides]
         version = openvino.__version__.partition("-")[0]
         self.facts = Facts(
             "openvino", DEVICE, precision, cpu_model(), threads, version, computes(self.compiled)
@@ -44,14 +44,20 @@ class Engine:
         """uint8 [B, H, W, 3] -> uint8 [B, H, W]."""
         check_pixels(pixels, self.shape)
         self.request.infer({"pixels": pixels}, share_inputs=False)
-        labels: Labels = self.request.get_tensor("labels").data.copy()
-        return labels
+        return labelled(self.request.get_output_tensor(0).data.copy())
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
         del self.request, self.compiled
+
+
+def length(side: openvino.Dimension) -> Length:
+    """What a side must be, or its least and its most."""
+    if side.is_static:
+        return int(side.get_length())
+    return side.get_min_length(), side.get_max_length()
 
 
 def read(path: Path) -> openvino.Model:

@@ -66,7 +66,7 @@ class Branches(nn.Module):
 
     def __init__(self, edges: Sequence[Edge], c_in: int, channels: int, multiplier: int) -> None:
         super().__init__()
-        self.sources = tuple(edge.src for edge in edges)
+        self.edges = tuple(edges)
         self.channels = channels * len(edges)
         self.ops = nn.ModuleList(
             DENSE_OPS[edge.op](channels if edge.src else c_in, channels, multiplier)
@@ -76,8 +76,8 @@ class Branches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, Cin, H, W] -> [B, branches * C, H, W]."""
         nodes = [x]
-        for source, op in zip(self.sources, self.ops, strict=True):
-            nodes.append(op(nodes[source]))
+        for edge, op in zip(self.edges, self.ops, strict=True):
+            nodes.append(op(nodes[edge.src]))
         return torch.cat(nodes[1:], dim=1)
 
 

@@ -84,16 +84,16 @@ class FusionCell(nn.Module):
 
     def __init__(self, edges: Sequence[Edge], channels: int, repeats: int) -> None:
         super().__init__()
-        self.sources = tuple(edge.src for edge in edges)
+        self.edges = tuple(edges)
         self.ends = loose_ends(edges)
         self.ops = nn.ModuleList(FUSION_OPS[edge.op](channels, repeats) for edge in edges)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
         nodes = [x, self.ops[0](x)]
-        later = zip(self.sources[1:], list(self.ops)[1:], strict=True)
+        later = zip(self.edges[1:], list(self.ops)[1:], strict=True)
         for (one, first), (other, second) in zip(later, later, strict=True):
-            y, z = first(nodes[one]), second(nodes[other])
+            y, z = first(nodes[one.src]), second(nodes[other.src])
             nodes += [y, z, y + z]
         return reduce(torch.add, [nodes[end] for end in self.ends])
 

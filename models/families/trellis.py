@@ -112,8 +112,8 @@ class Trellis(nn.Module):
             if edge.dst == node
         ]
         lasts = torch.cat([last for _, last in ways])
-        outputs = self.cells[str(node)](before, lasts, len(ways)).chunk(len(ways))
-        gated = [gate(y) for (gate, _), y in zip(ways, outputs, strict=True)]
+        both = self.cells[str(node)](before, lasts, len(ways)).unflatten(0, (len(ways), -1))
+        gated = [gate(y) for (gate, _), y in zip(ways, both.unbind(), strict=True)]
         return sum(gated[1:], gated[0])
 
 

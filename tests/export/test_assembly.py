@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import images
 from export.assembly import EXAMPLES, Contents, Description, building, make_bundle, save_examples
 from export.bundle import Bundle
 from export.runtimes import Pixels
+from export.runtimes.onnxruntime import Engine
 from export.verify import Pair
 from models.network import Network
 
@@ -56,7 +58,7 @@ def test_a_network_that_fails_the_gate_leaves_nothing(
     tiny_weights: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def wrong(network: Network, size: tuple[int, int], path: Path) -> Path:
+    def wrong(network: Network, size: tuple[int, int], path: Path, *_: object) -> Path:
         return Path(shutil.copy(other_model, path))
 
     monkeypatch.setattr("export.formats.catalogue.onnx_from_network", wrong)
@@ -101,6 +103,13 @@ def test_a_second_writer_is_refused_and_the_first_undisturbed(tmp_path: Path) ->
         assert folder.is_dir()
 
 
-def test_a_bundle_keeps_a_few_examples(tmp_path: Path) -> None:
-    save_examples(np.zeros((EXAMPLES, 4, 4, 3), np.uint8), tmp_path / "examples")
-    assert len(list((tmp_path / "examples").iterdir())) == EXAMPLES
+def test_a_bundle_keeps_a_few_examples_and_what_they_show(
+    model: Path, pixels: Pixels, tmp_path: Path
+) -> None:
+    shutil.copy(model, tmp_path / "model.onnx")
+    save_examples(pixels, tmp_path)
+    with Engine(model, "fp32", 1) as engine:
+        for index, image in enumerate(pixels):
+            shown = images.read_labels(tmp_path / f"expected/{index:02}.png")
+            np.testing.assert_array_equal(shown, engine(image[None])[0])
+    assert len(list((tmp_path / "examples").iterdir())) == len(pixels) < EXAMPLES

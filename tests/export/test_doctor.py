@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import onnx
 import pytest
 
 from export import doctor
 from export.doctor import Engine, Finding
+from export.proofs import MODEL, proof
 
 HERE = "export.doctor.installed"
+SAID = {
+    "onnxruntime": "runs on CPUExecutionProvider",
+    "torch": "runs on cpu",
+    "openvino": "runs on CPU",
+    "tensorrt_rtx": "builds",
+    "gradio": "lays out a page",
+}
+"""What the proofs of this machine's engines say."""
 
 
 DIAGNOSE = """
@@ -48,7 +60,7 @@ def versions(**installed: str) -> Callable[[str], str | None]:
 def probe(code: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code],
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
     )
@@ -57,8 +69,11 @@ def probe(code: str) -> subprocess.Popen[str]:
 def test_this_machine_is_described(findings: dict[str, Finding]) -> None:
     assert {"processor", "memory", "instructions", "NVIDIA GPU", "chromium"} < set(findings)
     assert {engine.module for engine in doctor.ENGINES} < set(findings)
-    assert findings["onnxruntime"].state == "works"
-    assert findings["torch"].state == "works"
+    for module, said in SAID.items():
+        if find_spec(module):
+            assert findings[module].state == "works", findings[module]
+            assert said in findings[module].detail
+    assert "AzureExecutionProvider" not in findings["onnxruntime"].detail.partition("; not on")[0]
 
 
 def test_whatever_does_not_work_has_a_remedy(findings: dict[str, Finding]) -> None:
@@ -87,16 +102,53 @@ def test_an_engine_that_is_absent_names_its_extra(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_an_engine_that_does_not_load_is_a_fault(code: str, reason: str) -> None:
-    finding = doctor.loaded(Engine("torch", ("torch",), "train"), probe(code))
+    finding = doctor.proved(Engine("torch", ("torch",), "train"), probe(code))
     assert finding.state == "fault"
     assert reason in finding.detail
     assert "segnas[train]" in finding.remedy
 
 
+WRONG = {
+    "onnxruntime": "class SessionOptions: pass\ndef get_available_providers(): return ['None']\n",
+    "torch": "raise ImportError('libc10.so is missing')\n",
+    "openvino": "class Core:\n    def read_model(self, model): raise RuntimeError('no frontend')\n",
+    "tensorrt_rtx": "class Logger:\n    ERROR = 1\n    def __init__(self, x): raise OSError(x)\n",
+    "gradio": "def Blocks(**_): raise TypeError('no theme')\n",
+}
+"""Modules that can be imported, or not, and do not work."""
+
+
+@pytest.mark.parametrize("module", WRONG)
+def test_what_imports_and_does_not_compute_is_a_fault(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{module}.py").write_text(WRONG[module])
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    engine = next(engine for engine in doctor.ENGINES if engine.module == module)
+    finding = doctor.proved(engine, doctor.start(proof(module, gpu=False)))
+    assert finding.state == "fault", finding
+    assert "does not work" in finding.detail
+    assert finding.remedy
+
+
+def test_the_model_of_the_proofs_is_sound() -> None:
+    onnx.checker.check_model(onnx.load_from_string(base64.b64decode(MODEL)), full_check=True)
+
+
+def test_an_engine_for_gpus_alone_is_not_said_to_work_without_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor, "no_gpu", lambda: "no driver")
+    monkeypatch.setattr(doctor, "find_spec", lambda name: name == "tensorrt" or None)
+    found = {finding.subject: finding for finding in doctor.engines()}
+    assert found["tensorrt"].state == "missing"
+    assert "needs an NVIDIA GPU: no driver" in found["tensorrt"].detail
+
+
 def test_an_import_that_hangs_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "PROBE_LIMIT", 0.2)
     hanging = probe("import time; time.sleep(60)")
-    finding = doctor.loaded(Engine("torch", ("torch",), "train"), hanging)
+    finding = doctor.proved(Engine("torch", ("torch",), "train"), hanging)
     assert finding.state == "fault"
     assert hanging.returncode is not None
 

@@ -17,12 +17,15 @@ from export.bundle import Bundle
 from export.formats.catalogue import FORMATS, Materials, calibrated, listing, wanted, write
 from export.formats.half import half_from_onnx
 from export.formats.int8 import PROFILES, int8_from_onnx
+from export.formats.openvino import openvino_from_onnx
+from export.machine import cpuinfo
 from export.runtimes import Pixels, load
 from export.runtimes.onnxruntime import Engine
 from export.verify import Agreement, Pair, count, mean_iou, verify
 from models.network import Network
 from searcher.metrics import Confusion
 
+BF16 = {"avx512_bf16", "amx_bf16"}
 HERE = ("onnx", "onnx-fp16", "onnx-int8", "openvino", "openvino-int8")
 
 
@@ -79,6 +82,22 @@ def test_facts_say_what_computes(name: str, full_bundle: Bundle, pairs: list[Pai
         assert np.mean(found[0][seen] == labels[seen]) > 0.95
         with pytest.raises(ValueError, match="expected pixels"):
             engine(pixels[None, :16])
+
+
+def test_bf16_passes_the_gate_or_is_refused_in_words(
+    make_network: Callable[[int], Network], pairs: list[Pair], model: Path, tmp_path: Path
+) -> None:
+    """Some processors compute in it and others do not; none is said to that does not."""
+    file = openvino_from_onnx(model, tmp_path / "openvino.xml")
+    if not BF16.intersection(cpuinfo().get("flags", "").split()):
+        with pytest.raises(ValueError, match=r"computes openvino\.xml in fp32 .*, not in bf16"):
+            verify(make_network(0), file, pairs, "openvino", "bf16")
+        return
+    found = verify(make_network(0), file, pairs, "openvino", "bf16").usual
+    assert 1e-6 < found.max_logit_difference < 0.1, "coarser than fp32, and not wrong"
+    assert found.label_agreement > 0.95
+    with pytest.raises(ValueError, match=r"openvino\.xml in openvino \(bf16\) disagrees"):
+        verify(make_network(1), file, pairs, "openvino", "bf16")
 
 
 def test_fp16_is_cast_to_fp32_by_a_processor(model: Path, tmp_path: Path) -> None:

@@ -7,15 +7,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
 from torch import Tensor, nn
 
-from export.formats.onnx import OPSET, onnx_from_network
-from models.network import Network
+from export.assembly import Contents, Description, make_bundle
+from export.formats.onnx import OPSET, onnx_from_network, place
+from models.cell import CELL_OPS
+from models.genotype import Edge, Genotype
+from models.network import Network, PixelsToLabels, build
+from models.ops import OPS
 
 ELSEWHERE = """
 import runpy, sys
@@ -108,6 +114,74 @@ def test_an_operation_onnx_does_not_know_is_named(
     with pytest.raises(ValueError, match=r"layer norm\.0 \(Odd\).*segnas_tests\.odd"):
         onnx_from_network(network, (32, 48), tmp_path / "odd.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+SKIP = "skip_connect"
+STACK = Genotype(
+    "cell_stack",
+    {
+        "normal": (Edge(0, 2, SKIP), Edge(1, 2, SKIP)),
+        "reduce": (Edge(0, 2, SKIP), Edge(1, 2, SKIP), Edge(2, 3, "odd")),
+    },
+    {"layers": 3, "width": 2, "head": 4},
+)
+
+
+def test_an_op_without_a_mapping_is_named_with_its_edge_and_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, description: Description
+) -> None:
+    """Registered as anybody would register one."""
+    monkeypatch.setitem(OPS, "odd", lambda channels, stride: nn.Sequential(nn.ReLU(), Odd()))
+    monkeypatch.setattr("models.cell.CELL_OPS", (*CELL_OPS, "odd"))
+    pair = np.zeros((32, 48, 3), np.uint8), np.zeros((32, 48), np.uint8)
+    with pytest.raises(ValueError, match="ONNX cannot express") as caught:
+        make_bundle(build(STACK, 4), tmp_path / "bundle", description, Contents([pair]))
+    where = "op odd on edge 2 -> 3 of cell body.cells.1.cell, layer body.cells.1.cell.ops.2.1 (Odd)"
+    assert where in str(caught.value)
+    assert "segnas_tests.odd" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("genotype", "path", "where"),
+    [
+        (
+            Genotype(
+                "dense_prediction",
+                {"branches": (Edge(0, 1, "conv_1x1"), Edge(1, 2, "pool_grid_2x2"))},
+                {"encoder": 10, "head": 4, "output_stride": 16},
+            ),
+            "body.head.branches.ops.1.project",
+            "op pool_grid_2x2 on edge 1 -> 2 of cell body.head.branches",
+        ),
+        (
+            Genotype(
+                "fusion_decoder",
+                {
+                    "cell": (Edge(0, 1, SKIP), Edge(0, 2, SKIP), Edge(1, 3, "conv_3x3")),
+                    "fusion": (Edge(0, 4, "connect"), Edge(1, 4, "connect")),
+                },
+                {"encoder": 10, "head": 4, "repeats": 1},
+            ),
+            "body.head.fusion.blocks.0.ways.0.0.ops.2.0",
+            "op conv_3x3 on edge 1 -> 3 of cell body.head.fusion.blocks.0.ways.0.0",
+        ),
+        (
+            Genotype("pyramid", {"stages": (Edge(16, 17, SKIP),)}, {"widths": (2, 4), "head": 4}),
+            "body.stages.1.ops.0",
+            "op skip_connect on edge 16 -> 17 of cell body.stages.1",
+        ),
+        (STACK.resized(layers=1), "body.stem.0", None),
+    ],
+    ids=["dense_prediction", "fusion_decoder", "pyramid", "no cell"],
+)
+def test_a_layer_is_placed_in_its_cell(genotype: Genotype, path: str, where: str | None) -> None:
+    plain = {**genotype.graphs}
+    if "reduce" in plain:
+        plain["reduce"] = plain["normal"]
+    module = PixelsToLabels(build(replace(genotype, graphs=plain), 4))
+    assert place(module, f"network.{path}") == (f"{where}, " if where else "") + f"layer {path}"
 
 
 def test_a_full_disk_leaves_nothing(

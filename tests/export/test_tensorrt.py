@@ -15,15 +15,16 @@ from export.assembly import BUILT, Contents, Description, make_bundle
 from export.bundle import Bundle
 from export.formats.half import half_from_onnx
 from export.formats.int8 import int8_from_onnx
-from export.formats.onnx import OPSET, onnx_from_network, quiet
+from export.formats.onnx import onnx_from_network
 from export.formats.tensorrt import Order, engine_from_onnx
 from export.machine import no_gpu
 from export.runtimes import Pixels, load
 from export.runtimes.tensorrt import Engine
 from export.sidecar import Sidecar, beside
-from export.verify import Pair
+from export.verify import LIMITS, Limits, Pair
+from lengths import Dynamic
 from models.genotype import Genotype
-from models.network import Network, PixelsToLabels, build
+from models.network import Network, build
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.cas import Cas
 from searcher.spaces.darts import Darts
@@ -90,39 +91,42 @@ def test_an_engine_is_the_same_twice_and_says_what_it_is(model: Path, tmp_path: 
     assert (sidecar.runtime, sidecar.capabilities) == ("tensorrt-rtx", ("8.6", "12.0"))
 
 
-@pytest.mark.parametrize("free", [(0,), (1, 2)], ids=["batch", "height and width"])
+@pytest.mark.parametrize(
+    "dynamic",
+    [Dynamic(batch=(1, 4)), Dynamic(height=(32, 64), width=(40, 96))],
+    ids=["batch", "height and width"],
+)
 def test_lengths_that_are_left_open_need_a_profile(
-    make_network: Callable[[int], Network], free: tuple[int, ...], tmp_path: Path
+    make_network: Callable[[int], Network], dynamic: Dynamic, tmp_path: Path
 ) -> None:
-    source = left_open(make_network(0), free, tmp_path / "open.onnx")
+    source = onnx_from_network(make_network(0), SIZE, tmp_path / "open.onnx", "logits", dynamic)
     with pytest.raises(ValueError, match="leaves a length open"):
         engine_from_onnx(source, tmp_path / "open.engine", ORDER)
-    shapes = ((1, 32, 48, 3), (2, 32, 48, 3), (4, 32, 48, 3))
-    if free != (0,):
-        shapes = ((1, 32, 32, 3), (1, 32, 48, 3), (1, 64, 96, 3))
-    order = replace(ORDER, shapes=shapes)
+    order = replace(ORDER, shapes=dynamic.profile(SIZE))
     assert engine_from_onnx(source, tmp_path / "open.engine", order).stat().st_size > 1000
+    small, usual, large = dynamic.profile(SIZE)
+    turned = replace(ORDER, shapes=(large, usual, small))
+    with pytest.raises(ValueError, match=r"cannot build open\.onnx"):
+        engine_from_onnx(source, tmp_path / "b.engine", turned)
 
 
-def left_open(network: Network, free: tuple[int, ...], path: Path) -> Path:
-    """The network as ONNX, some lengths of its pixels open."""
-    names = {0: "batch", 1: "height", 2: "width"}
-    lengths = {axis: torch.export.Dim(names[axis], min=1, max=256) for axis in free}
-    with quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            PixelsToLabels(network).eval(),
-            (torch.zeros(2 if free == (0,) else 1, *SIZE, 3, dtype=torch.uint8),),
-            input_names=["pixels"],
-            output_names=["labels"],
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-            dynamic_shapes=(lengths,),
-        )
-    assert program is not None
-    path.write_bytes(program.model_proto.SerializeToString())
-    return path
+@without_gpu
+def test_a_bundle_gives_its_spans_to_its_engines(
+    make_network: Callable[[int], Network],
+    description: Description,
+    pairs: list[Pair],
+    tmp_path: Path,
+    tiny_weights: None,
+) -> None:
+    dynamic = Dynamic(batch=(1, 2), height=(32, 64))
+    contents = Contents(
+        pairs, ("tensorrt-rtx", "tensorrt-rtx-fp16"), capabilities=("8.6",), dynamic=dynamic
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("export.verify.LIMITS", {**LIMITS, "fp16": Limits(miou=0.05)})
+        bundle = make_bundle(make_network(0), tmp_path / "bundle", description, contents)
+    for precision in ("fp32", "fp16"):
+        assert bundle.file(bundle.artifact("tensorrt-rtx", precision)).stat().st_size > 1000
 
 
 def test_what_it_cannot_read_is_said(model: Path, pixels: Pixels, tmp_path: Path) -> None:
