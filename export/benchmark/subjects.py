@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import images
 from export.benchmark.isolated import Unfit
 from export.bundle import Bundle, Precision
-from export.runtimes import RUNTIMES, Facts, Pixels, load
+from export.runtimes import RUNTIMES, Facts, Pixels, described, load, within
 
 Answers = Sequence[NDArray[Any]]
 """Everything that an engine writes for one batch."""
@@ -117,8 +117,10 @@ def of_bundle(bundle: Bundle, job: Job) -> Iterator[Subject]:
     artifact = bundle.artifact(job.runtime, job.precision)
     with load(job.runtime, bundle, precision=job.precision, threads=job.threads) as engine:
         reads = getattr(engine, "shape", (None,))[0]
-        if reads not in (None, job.batch):
-            raise Unfit(f"{artifact.file} reads {reads} image at a time, not {job.batch}")
+        if not within(job.batch, reads):
+            raise Unfit(
+                f"{artifact.file} reads {described(reads)} image at a time, not {job.batch}"
+            )
         yield Subject(
             engine.facts,
             job.batch,
