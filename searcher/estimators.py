@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from models.anatomy import drop_norms
 from models.genotype import Genotype
 from models.layers import resize
 from models.network import Network, macs, parameters
@@ -203,5 +204,10 @@ def hopeless(reached: Sequence[tuple[int, float]], before: Sequence[Trial], seed
 
 
 def counted(network: Network, size: tuple[int, int]) -> Mapping[str, float]:
-    """Millions of parameters, billions of multiply-adds for one image."""
-    return {"mparams": parameters(network) / 1e6, "gmacs": macs(network, size) / 1e9}
+    """Millions of parameters, billions of multiply-adds for one image.
+
+    The network loses its batch norms: whoever counts is done with it.
+    """
+    learned = parameters(network)
+    drop_norms(network)
+    return {"mparams": learned / 1e6, "gmacs": macs(network, size) / 1e9}
