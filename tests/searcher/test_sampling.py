@@ -21,6 +21,7 @@ from searcher.spaces.fast_nas import FastNas
 from searcher.stopping import goes_on
 from searcher.strategies import Trial
 from searcher.strategies.halving import halving, ladder
+from searcher.strategies.recurrence import unrolled
 from searcher.strategies.reinforce import Controller, Policy
 from searcher.strategies.sampling import Proposal, Sampling, aging, near_best, uniform
 
@@ -155,3 +156,22 @@ def test_a_controller_is_the_same_whether_it_hears_trials_one_by_one_or_at_once(
         one_by_one(trials[:i], random.Random(i))
     last = random.Random(9), random.Random(9)
     assert one_by_one(trials, last[0]) == Policy(SPACE, 0)(trials, last[1])
+
+
+def test_a_controller_says_what_torch_s_own_cells_say() -> None:
+    """Read step by step with its own output; so are all gradients."""
+    torch.manual_seed(0)
+    cells = torch.nn.ModuleList(torch.nn.LSTMCell(5, 5) for _ in range(2)).double()
+    start = torch.randn(5, dtype=torch.double, requires_grad=True)
+    x, outputs = start, []
+    states = [(0 * start, 0 * start) for _ in cells]
+    for _ in range(6):
+        for i, cell in enumerate(cells):
+            x, _ = states[i] = cell(x, states[i])
+        outputs.append(x)
+    wanted, found = torch.stack(outputs), unrolled(start, cells, 6)
+    torch.testing.assert_close(found, wanted)
+    weights = torch.randn_like(found)
+    learned = [start, *cells.parameters()]
+    one, other = (torch.autograd.grad((y * weights).sum(), learned) for y in (found, wanted))
+    torch.testing.assert_close(one, other)
