@@ -89,11 +89,16 @@ def room_for(path: Path, size: int) -> Iterator[None]:
 
 def sha256(path: Path) -> str:
     """64 hex digits that name the content of a file."""
-    digest = hashlib.sha256()
+    found = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+            found.update(block)
+    return found.hexdigest()
+
+
+def digest(file: Path) -> str | None:
+    """The SHA-256 of a file that something is made of, or None where there is none."""
+    return sha256(file) if file.is_file() else None
 
 
 def readable_size(path: Path) -> str:

@@ -148,6 +148,11 @@ class Recipe(Strict):
                 f"search.storage shares trials, and system {self.system!r} learns by gradients: "
                 f"leave it out, or set search.strategy too"
             )
+        if self.search.storage and self.search.strategy == "halving":
+            raise ValueError(
+                "search.storage shares trials, and search.strategy halving needs them in their "
+                "order: leave one of them out"
+            )
         return self
 
     @model_validator(mode="after")

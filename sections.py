@@ -9,13 +9,14 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 DataName = Literal["streets", "camvid", "cityscapes", "voc", "ade20k", "folder", "class_folders"]
-Strategy = Literal["random", "local", "evolution", "ppo", "reinforce"]
+Strategy = Literal["random", "local", "evolution", "halving", "ppo", "reinforce"]
 RuntimeName = Literal["onnxruntime", "torch"]
 Pixels = Annotated[int, Field(strict=True, ge=32, le=8192)]
 HeightWidth = tuple[Pixels, Pixels]
 Positive = Annotated[int, Field(strict=True, ge=1)]
 Rate = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(strict=True, ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Pad = Annotated[int, Field(strict=True, ge=0, le=256)]
 
@@ -103,11 +104,32 @@ class Proxy(Strict):
     """How a candidate that is tried is scored: it is trained for a while and validated."""
 
     epochs: Positive = 4
+    """On images; with ``search.encoder`` on its maps, where the decoder alone learns."""
+    check: Count = 0
+    """The epoch after which a candidate is scored for the first time, and stopped there if it is
+    hopeless beside those before it; 0 is none."""
+    whole_epochs: Count = 0
+    """``search.encoder``: epochs after those, on images, in which the encoder learns too.  A
+    candidate that is hopeless before them is stopped."""
+    teacher: Path | None = None
+    """``search.encoder``: the folder of a training or of a bundle, on the same classes, whose
+    logits decoders learn from as well; they are computed once for all candidates."""
     lr: Rate = 3e-3
     polyak: Share = 0.9
     """How slowly an average follows the weights; it is what is validated."""
     auxiliary: NotNegative = 0.15
     """How much the loss of auxiliary cells counts, where a network has them."""
+
+    @property
+    def longest(self) -> int:
+        """The epochs of a candidate that nothing stops."""
+        return self.epochs + self.whole_epochs
+
+    @model_validator(mode="after")
+    def checks_before_the_end(self) -> Self:
+        if self.check >= self.epochs:
+            raise ValueError("search.proxy.check must be below search.proxy.epochs, or 0 for none")
+        return self
 
 
 class Search(Strict):
@@ -117,10 +139,11 @@ class Search(Strict):
     """A genotype's JSON, or ``published/NAME``: it is taken and nothing is searched."""
     strategy: Strategy | None = None
     """How a system that tries candidates chooses the next: at random; at random and near the best;
-    by evolution; by a controller that learns (PPO, REINFORCE).  Given to a system of gradients, its
-    candidates are trained one by one instead."""
+    by evolution; many for a short time and the best for longer (successive halving); by a
+    controller that learns (PPO, REINFORCE).  Given to a system of gradients, its candidates are
+    trained one by one instead."""
     trials: Positive = 16
-    """How many candidates are tried."""
+    """How many candidates are tried; ``halving``: how many trainings there are."""
     controller_lr: Rate = 1e-4
     """``ppo``, ``reinforce``: how fast the controller learns.  That of Fast NAS is for thousands of
     trials; for some dozens 1e-3 suits better."""
@@ -179,6 +202,33 @@ class Search(Strict):
             raise ValueError(
                 "search.warmup and search.context_epochs must leave one of search.epochs: "
                 "the backbone is searched in those between"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def learns_from_maps(self) -> Self:
+        asked = {"whole_epochs": self.proxy.whole_epochs > 0, "teacher": self.proxy.teacher}
+        for key, given in asked.items():
+            if given and self.encoder is None:
+                raise ValueError(
+                    f"search.proxy.{key} needs search.encoder: without one the whole network "
+                    f"learns from images in every epoch"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def halves(self) -> Self:
+        if self.strategy != "halving":
+            return self
+        if self.proxy.epochs < 3 or self.trials < 4:
+            raise ValueError(
+                "search.strategy: halving needs search.proxy.epochs of 3 or more, which are those "
+                "of the last candidates, and search.trials of 4 or more"
+            )
+        if self.proxy.check:
+            raise ValueError(
+                "search.proxy.check is for candidates that are trained equally long, and "
+                "search.strategy: halving ends the others by itself: leave out one"
             )
         return self
 

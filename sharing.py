@@ -47,6 +47,8 @@ def storage_for_worker(recipe: Recipe) -> str:
             f"--worker runs trials, and system {recipe.system!r} tries nothing here: choose dpc or "
             f"fast_nas, or how to try with --set search.strategy=random"
         )
+    if recipe.search.strategy == "halving":
+        raise ValueError("search.strategy halving needs its trials in order: run it alone")
     refuse_torchrun(recipe)
     journal = journal_of(recipe)
     if recipe.search.storage or journal.exists():

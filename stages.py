@@ -26,7 +26,7 @@ from export.benchmark.rounds import Settings
 from export.benchmark.subjects import Source
 from export.bundle import MANIFEST, Bundle
 from export.machine import cpu_model
-from files import sha256, write_text
+from files import digest, sha256, write_text
 from latencies import table_digest, target_of
 from measuring import BENCHMARK, REPORT, measured
 from models import weights
@@ -95,6 +95,8 @@ class Build:
             document["search"] = {"genotype": genotype.fingerprint}
         if section == "search" and self.recipe.search.encoder:
             document["search"]["encoder"] = digest(weights.file_of(self.recipe.search.encoder))
+        if section == "search" and (teacher := self.recipe.search.proxy.teacher):
+            document["search"]["proxy"]["teacher"] = digest(weights.file_of(teacher))
         if section == "search" and (cost := document["search"].get("cost")):
             cost["table"] = table_digest(self.recipe)
             cost["of"] = {"size": document["export"]["size"], "sizes": document["train"]["sizes"]}
@@ -151,9 +153,9 @@ class Build:
         classes = len(self.data.classes)
         splits = self.train_split, self.val_split
         task = search_task(self.recipe, classes, *splits, self.data.labels)
-        batches = len(task.train) * (settings.proxy.epochs if self.recipe.tries else 1)
+        batches = len(task.train) * (settings.proxy.longest if self.recipe.tries else 1)
         with watching("search", self.recipe.steps, batches) as watch:
-            task = replace(task, tick=watch.tick, target=target)
+            task = replace(task, tick=watch.tick, target=target, background=self.data.background)
             yield assembled(self.recipe.system, task, settings), task, watch
 
     def take(self, path: Path, stage: Stage) -> None:
@@ -298,11 +300,6 @@ class Build:
         changed = "".join(f"#   --set {override}\n" for override in self.overrides)
         header = f"# What this run was made with.\n{changed}"
         write_text(self.run / RECIPE, header + self.recipe.to_yaml())
-
-
-def digest(file: Path) -> str | None:
-    """The SHA-256 of a file that a stage reads, or None where there is none."""
-    return sha256(file) if file.is_file() else None
 
 
 def scored_by(recipe: Recipe, task: Task) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from models import weights
+from models.network import Network
 from searcher.data import IGNORE
 from searcher.task import Task
 from sections import Distill
@@ -17,25 +20,43 @@ class Teacher:
 
     def __init__(self, settings: Distill, task: Task) -> None:
         self.settings, self.task = settings, task
-        self.network = weights.load(settings.teacher)
-        if self.network.num_classes != task.num_classes:
-            raise ValueError(
-                f"train.distill.teacher: {settings.teacher} knows {self.network.num_classes} "
-                f"classes, and the data has {task.num_classes}: name one trained on this data"
-            )
-        if self.network.labels != task.labels:
-            raise ValueError(
-                f"train.distill.teacher: {settings.teacher} gives classes to "
-                f"{self.network.labels}, and the data to {task.labels}: name one trained on this "
-                f"data"
-            )
-        task.place(self.network)
+        self.network = load_teacher(settings.teacher, task, "train.distill.teacher")
 
     def loss(self, pixels: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
         """How far ``logits`` [B, K, H, W] are from the teacher's, times its weight: a scalar."""
         with torch.no_grad():
             taught = self.task.logits(self.network, pixels)
         return self.settings.weight * divergence(logits, taught, labels, self.settings.temperature)
+
+
+def load_teacher(path: Path, task: Task, key: str) -> Network:
+    """The network of a folder; ``ValueError`` names the recipe's ``key`` where it cannot teach."""
+    try:
+        network = weights.load(path)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+    if network.num_classes != task.num_classes:
+        raise ValueError(
+            f"{key}: {path} knows {network.num_classes} classes, and the data has "
+            f"{task.num_classes}: name one trained on this data"
+        )
+    if network.labels != task.labels:
+        raise ValueError(
+            f"{key}: {path} gives classes to {network.labels}, and the data to {task.labels}: name "
+            f"one trained on this data"
+        )
+    task.place(network)
+    return network
+
+
+def distance(logits: Tensor, taught: Tensor, labels: Tensor) -> Tensor:
+    """The mean squared difference of two [B, K, H, W] over the labelled pixels of [B, H, W].
+
+    So Fast NAS's candidates learn.  What is not labelled is left out: padding is among it.
+    """
+    each = (logits - taught).square().mean(1)
+    labelled = labels != IGNORE
+    return each.where(labelled, 0).sum() / labelled.sum().clamp(min=1)
 
 
 def divergence(logits: Tensor, taught: Tensor, labels: Tensor, temperature: float) -> Tensor:

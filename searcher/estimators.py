@@ -3,207 +3,145 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import SGD, Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from models.anatomy import drop_norms
 from models.genotype import Genotype
 from models.layers import resize
-from models.network import Network, build, macs, parameters
-from models.weights import load_encoder
+from models.network import Network, macs, parameters
 from pace import never
 from searcher.auxiliary import Tapped
 from searcher.data import IGNORE
+from searcher.distill import distance
 from searcher.learner import hasten_norms
 from searcher.metrics import Confusion
+from searcher.sources import Example, Source
+from searcher.stopping import goes_on
+from searcher.strategies import Trial
 from searcher.task import Task, finite
 from sections import Proxy
 
-Costs = Mapping[str, float]
-Example = tuple[Any, Tensor]
-"""Pixels, or an encoder's maps, and labels [B, H, W]."""
-
 CLIP, DECAY = 3.0, 1e-5
 """The longest gradient and the weight decay of Fast NAS's candidates."""
+ENCODER_LR, MOMENTUM, WHOLE_POLYAK = 1e-3, 0.9, 0.99
+"""How its encoder learns in the second stage, and how slowly the average follows all of it."""
+TAUGHT = 0.3
+"""How much a teacher's logits count beside the labels."""
 
 
 class Estimator(Protocol):
-    """Scores a candidate, the same for the same ``seed``."""
+    """Scores a candidate, the same for the same ``seed`` and the same trials ``before`` it."""
 
     def __call__(
-        self, genotype: Genotype, seed: int, between: Callable[[], None] = never
-    ) -> tuple[float, Costs]: ...
+        self,
+        genotype: Genotype,
+        seed: int,
+        between: Callable[[], None] = never,
+        before: Sequence[Trial] = (),
+    ) -> Trial: ...
 
 
-class Source(Protocol):
-    """What candidates learn from and are scored on."""
-
-    def ready(self, genotype: Genotype) -> Network:
-        """The network of a candidate, as it begins."""
-
-    def train(self, epoch: int) -> Iterator[Example]: ...
-
-    def val(self) -> Iterator[Example]: ...
-
-    def logits(self, network: Network, x: Any) -> Tensor:
-        """[B, K, h, w]"""
-
-    def tapped(self, network: Network) -> tuple[nn.Module, Callable[[Any], tuple[Tensor, ...]]]:
-        """What learns, and what it says in training: the logits, and those of second heads."""
+Optimizers = Callable[[Network, nn.Module, float], list[Optimizer]]
+"""What moves a network and what stands beside it, by the rate of a decoder."""
 
 
-class Whole:
-    """The whole network learns from images."""
-
-    def __init__(self, task: Task) -> None:
-        self.task = task
-
-    def ready(self, genotype: Genotype) -> Network:
-        network = build(genotype, self.task.num_classes)
-        self.task.place(network)
-        return network
-
-    def train(self, epoch: int) -> Iterator[Example]:
-        return self.task.ready(self.task.train, epoch)
-
-    def val(self) -> Iterator[Example]:
-        return self.task.ready(self.task.val, 0)
-
-    def logits(self, network: Network, x: Tensor) -> Tensor:
-        """[B, 3, H, W] -> [B, K, H, W]."""
-        return self.task.logits(network, x)
-
-    def tapped(self, network: Network) -> tuple[nn.Module, Callable[[Any], tuple[Tensor, ...]]]:
-        module = Tapped(network) if hasattr(network.body, "auxiliary_head") else network
-        self.task.place(module)
-
-        def heard(x: Tensor) -> tuple[Tensor, ...]:
-            with self.task.fabric.autocast():
-                found = module(x)
-            return found if isinstance(found, tuple) else (found,)
-
-        return module, heard
+def by_adam(network: Network, module: nn.Module, lr: float) -> list[Optimizer]:
+    """Adam for all that learns."""
+    return [Adam(module.parameters(), lr, weight_decay=DECAY)]
 
 
-class Decoders:
-    """The decoder learns from the maps of an encoder that stays as it is, computed once.
-
-    ``path`` is what :func:`models.weights.load_encoder` reads.  The maps are those of one epoch's
-    images, kept in memory.
-    """
-
-    def __init__(self, task: Task, path: Path, any_one: Genotype) -> None:
-        self.task, self.path, self.any_one = task, path, any_one
-
-    def ready(self, genotype: Genotype) -> Network:
-        network = build(genotype, self.task.num_classes)
-        load_encoder(network.body, self.path, "search.encoder")
-        self.task.place(network)
-        return network
-
-    @cached_property
-    def kept(self) -> tuple[list[Example], list[Example]]:
-        """The maps of the images to train on, and of those to validate on."""
-        network = self.ready(self.any_one).eval()
-        whole = Whole(self.task)
-        return self.encoded(network, whole.train(0)), self.encoded(network, whole.val())
-
-    @torch.no_grad()
-    def encoded(self, network: Network, examples: Iterator[Example]) -> list[Example]:
-        found = []
-        for pixels, labels in examples:
-            with self.task.fabric.autocast():
-                x = (pixels - network.pixel_mean) / network.pixel_std
-                found.append((network.get_submodule("body.encoder")(x), labels))
-        return found
-
-    def train(self, epoch: int) -> Iterator[Example]:
-        for i in random.Random(epoch).sample(range(len(self.kept[0])), len(self.kept[0])):
-            self.task.tick()
-            yield self.kept[0][i]
-
-    def val(self) -> Iterator[Example]:
-        return iter(self.kept[1])
-
-    def logits(self, network: Network, x: tuple[Tensor, ...]) -> Tensor:
-        """An encoder's maps -> [B, K, h, w]."""
-        with self.task.fabric.autocast():
-            return self.decoder(network).decode(x).float()
-
-    def decoder(self, network: Network) -> Any:
-        """The body, which can decode."""
-        return network.body
-
-    def tapped(self, network: Network) -> tuple[nn.Module, Callable[[Any], tuple[Tensor, ...]]]:
-        network.get_submodule("body.encoder").requires_grad_(False)
-        body = self.decoder(network)
-        if not hasattr(body, "auxiliary_head"):
-            return network, lambda x: (self.logits(network, x),)
-        auxiliary = body.auxiliary_head(self.task.num_classes)
-        self.task.place(auxiliary)
-
-        def heard(x: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            with self.task.fabric.autocast():
-                logits, others = body.decode_all(x, auxiliary)
-            return (logits, *others)
-
-        return nn.ModuleList([network, auxiliary]), heard
+def encoder_by_sgd(network: Network, module: nn.Module, lr: float) -> list[Optimizer]:
+    """Adam for the decoder; slow steps for the encoder, which knows much already."""
+    encoder = list(network.get_submodule("body.encoder").parameters())
+    known = set(encoder)
+    others = [p for p in module.parameters() if p not in known]
+    slow = SGD(encoder, ENCODER_LR, momentum=MOMENTUM, weight_decay=DECAY)
+    return [Adam(others, lr, weight_decay=DECAY), slow]
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A part of a candidate's training, at the end of which it is validated."""
+
+    source: Source
+    epochs: int
+    polyak: float
+    """How slowly the average follows that is validated and goes on."""
+    check: int = 0
+    """The epoch after which it is validated too; 0 is none."""
+    optimizers: Optimizers = by_adam
+
+
+@dataclass(frozen=True)
 class ProxyTraining:
-    """A candidate is trained for ``proxy.epochs`` and validated as the average of its weights.
+    """A candidate is trained stage by stage, and validated as the average of its weights.
 
-    The average follows the statistics of batch norms too, which Fast NAS's does not.
+    The average follows the statistics of batch norms too, which Fast NAS's does not.  A candidate
+    that is hopeless beside those ``before`` it is stopped where it is validated.
     """
 
-    def __init__(self, source: Source, task: Task, proxy: Proxy, score: Callable[..., float]):
-        self.source, self.task, self.proxy, self.score = source, task, proxy, score
+    stages: tuple[Stage, ...]
+    task: Task
+    proxy: Proxy
+    score: Callable[[Confusion], float]
 
     def __call__(
-        self, genotype: Genotype, seed: int, between: Callable[[], None] = never
-    ) -> tuple[float, Costs]:
-        """Its score, 0 where it does not fit into memory, and its size at the images' size."""
+        self,
+        genotype: Genotype,
+        seed: int,
+        between: Callable[[], None] = never,
+        before: Sequence[Trial] = (),
+    ) -> Trial:
+        """Its last score, 0 where it does not fit into memory; what it costs, and its epochs."""
+        reached: list[tuple[int, float]] = []
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            network = self.source.ready(genotype)
+            network = self.stages[0].source.ready(genotype)
             try:
-                confusion = self.confusion(self.trained(network, between), between)
+                for point in self.points(network, between):
+                    reached.append(point)
+                    if hopeless(reached, before, seed):
+                        break
+                score = reached[-1][1]
             except torch.OutOfMemoryError:
-                return 0.0, counted(network, self.size)
-        return self.score(confusion), counted(network, self.size)
+                score = 0.0
+        epochs = reached[-1][0] if reached else 0
+        costs = {**counted(network, self.size), "epochs": epochs}
+        return Trial(genotype, score, costs, checks=tuple(found for _, found in reached))
 
-    def trained(self, network: Network, between: Callable[[], None]) -> Network:
-        """The running average of a network's weights after its training."""
-        module, heard = self.source.tapped(network)
-        hasten_norms(network, self.proxy.epochs * len(self.task.train))
-        learned = [p for p in module.parameters() if p.requires_grad]
-        optimizer = torch.optim.Adam(learned, self.proxy.lr, weight_decay=DECAY)
-        follow = get_ema_multi_avg_fn(self.proxy.polyak)
-        average = AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
-        module.train()
-        for epoch in range(self.proxy.epochs):
-            for x, labels in self.source.train(epoch):
-                optimizer.zero_grad()
-                loss, *others = (loss_of(logits, labels) for logits in heard(x))
-                finite(loss + self.proxy.auxiliary * sum(others)).backward()
-                nn.utils.clip_grad_norm_(learned, CLIP)
-                optimizer.step()
-                average.update_parameters(network)
-                between()
-        assert isinstance(average.module, Network)
-        return average.module.eval()
+    def points(self, network: Network, between: Callable[[], None]) -> Iterator[tuple[int, float]]:
+        """Train; wherever the network is validated, the epochs until then and its score."""
+        module = Tapped(network) if hasattr(network.body, "auxiliary_head") else network
+        self.task.place(module)
+        hasten_norms(network, sum(stage.epochs for stage in self.stages) * len(self.task.train))
+        done = 0
+        for stage in self.stages:
+            training = Training(network, module, stage, self.proxy)
+            for epoch in range(stage.epochs):
+                training.run(epoch, between)
+                done += 1
+                if epoch + 1 in (stage.check, stage.epochs):
+                    yield done, self.score(self.confusion(stage.source, training.found, between))
+            network.load_state_dict(training.found.state_dict())
 
     @torch.no_grad()
-    def confusion(self, network: Network, between: Callable[[], None]) -> Confusion:
+    def confusion(
+        self, source: Source, network: Network, between: Callable[[], None] = never
+    ) -> Confusion:
+        """Over the images to validate on."""
+        network.eval()
         found = Confusion(self.task.num_classes)
-        for x, labels in self.source.val():
-            logits = resize(self.source.logits(network, x), (labels.shape[1], labels.shape[2]))
+        for x, labels, _ in source.val():
+            logits = resize(source.logits(network, x), (labels.shape[1], labels.shape[2]))
             found.add(logits.argmax(1), labels)
             between()
         return found
@@ -211,16 +149,65 @@ class ProxyTraining:
     @cached_property
     def size(self) -> tuple[int, int]:
         """Height and width of the images to validate on."""
-        _, labels = next(self.source.val())
+        _, labels, _ = next(self.stages[0].source.val())
         return labels.shape[1], labels.shape[2]
 
+    def lasting(self, epochs: int) -> Self:
+        """The same with so many epochs in the first stage."""
+        first, *later = self.stages
+        return replace(self, stages=(replace(first, epochs=epochs), *later))
 
-def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy at the size of the labels: a scalar."""
-    resized = resize(logits.float(), (labels.shape[1], labels.shape[2]))
-    return F.cross_entropy(resized, labels, ignore_index=IGNORE)
+
+class Training:
+    """One stage of a network's: its optimizers and the running average of its weights."""
+
+    def __init__(self, network: Network, module: nn.Module, stage: Stage, proxy: Proxy) -> None:
+        self.network, self.module, self.stage, self.proxy = network, module, stage, proxy
+        self.optimizers = stage.optimizers(network, module, proxy.lr)
+        follow = get_ema_multi_avg_fn(stage.polyak)
+        self.average = AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
+
+    @property
+    def found(self) -> Network:
+        """The average."""
+        assert isinstance(self.average.module, Network)
+        return self.average.module
+
+    def run(self, epoch: int, between: Callable[[], None]) -> None:
+        """One epoch."""
+        self.module.train()
+        for example in self.stage.source.train(epoch):
+            self.module.zero_grad()
+            finite(self.loss(example)).backward()
+            for optimizer in self.optimizers:
+                nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], CLIP)
+                optimizer.step()
+            self.average.update_parameters(self.network)
+            between()
+
+    def loss(self, example: Example) -> Tensor:
+        """What the labels say, of second heads too, and a teacher of the network: a scalar."""
+        x, labels, taught = example
+        size = (labels.shape[1], labels.shape[2])
+        heard = [resize(logits.float(), size) for logits in self.stage.source.heard(self.module, x)]
+        loss, *others = (F.cross_entropy(y, labels, ignore_index=IGNORE) for y in heard)
+        if taught is not None:
+            loss = loss + TAUGHT * distance(heard[0], taught, labels)
+        return loss + self.proxy.auxiliary * sum(others)
 
 
-def counted(network: Network, size: tuple[int, int]) -> Costs:
-    """Millions of parameters, billions of multiply-adds for one image."""
-    return {"mparams": parameters(network) / 1e6, "gmacs": macs(network, size) / 1e9}
+def hopeless(reached: Sequence[tuple[int, float]], before: Sequence[Trial], seed: int) -> bool:
+    """Whether a candidate stops at the last of the points that it has ``reached``."""
+    point = len(reached) - 1
+    earlier = [trial.checks[point] for trial in before if len(trial.checks) > point]
+    return not goes_on(reached[-1][1], earlier, random.Random(f"{seed}/{point}"))
+
+
+def counted(network: Network, size: tuple[int, int]) -> Mapping[str, float]:
+    """Millions of parameters, billions of multiply-adds for one image.
+
+    The network loses its batch norms: whoever counts is done with it.
+    """
+    learned = parameters(network)
+    drop_norms(network)
+    return {"mparams": learned / 1e6, "gmacs": macs(network, size) / 1e9}

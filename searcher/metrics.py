@@ -76,10 +76,16 @@ class Confusion:
         """IoU averaged with the share of the labelled pixels that each class has, 0..1."""
         return float((self.pixels * self.iou).nansum() / self.pixels.sum())
 
-    @property
-    def reward(self) -> float:
-        """Fast NAS's: the geometric mean of mean IoU, mean accuracy and frequency-weighted IoU."""
-        return (self.miou * self.mean_accuracy * self.frequency_weighted_iou) ** (1 / 3)
+    def reward(self, background: int | None = None) -> float:
+        """Fast NAS's: the geometric mean of mean IoU, mean accuracy and frequency-weighted IoU.
+
+        Over all classes but ``background``, as released: what most pixels are would drown the rest.
+        """
+        chosen = [k for k in range(self.num_classes) if k != background]
+        iou, pixels = self.iou[chosen], self.pixels[chosen]
+        accuracy = self.counts.diag().double()[chosen] / pixels
+        weighted = (pixels * iou).nansum() / pixels.sum()
+        return float(iou.nanmean() * accuracy.nanmean() * weighted) ** (1 / 3)
 
 
 class BoundaryConfusion:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.genotype import Genotype
 from pace import Pace
 from searcher.checkpoint import Job, is_best
 from searcher.settling import settled, warning
@@ -48,7 +47,7 @@ def search(
     state = job.resume() or {"trials": []}
     if "strategy" in state:
         strategy.load_state_dict(state["strategy"])
-    trials = [Trial(Genotype.from_json(g), *rest) for g, *rest in state["trials"]]
+    trials = [Trial.from_state(trial) for trial in state["trials"]]
     with job.running():
         while len(trials) < steps:
             trials.append(strategy.step(lambda: job.between(lambda: state_of(strategy, trials))))
@@ -66,7 +65,7 @@ def search(
 
 def state_of(strategy: Strategy, trials: Sequence[Trial]) -> dict[str, Any]:
     """What a search goes on from."""
-    saved = [(t.genotype.to_json(), t.score, dict(t.costs), t.weights) for t in trials]
+    saved = [trial.state() for trial in trials]
     return {"trials": saved, "strategy": strategy.state_dict()}
 
 
@@ -84,7 +83,8 @@ def write_logs(job: Job, trials: Sequence[Trial], metric: str) -> None:
 def log_line(step: int, trial: Trial, metric: str) -> dict[str, Any]:
     scores = {metric: trial.score, **trial.costs}
     line = {"step": step + 1, **scores, "genotype": trial.genotype.fingerprint}
-    return {**line, **settled(trial.genotype, trial.weights)}
+    checks = {"checks": list(trial.checks)} if trial.checks else {}
+    return {**line, **checks, **settled(trial.genotype, trial.weights)}
 
 
 def weights_line(step: int, trial: Trial) -> dict[str, Any]:

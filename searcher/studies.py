@@ -18,7 +18,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from documents import differences
-from models.genotype import Genotype
 from searcher.liveness import Liveness
 from searcher.storages import opened, shown
 from searcher.strategies import Trial
@@ -67,9 +66,7 @@ class Study:
 
     def result(self, trial: FrozenTrial) -> Trial:
         if trial.number not in self.read:
-            found = trial.user_attrs[RESULT]
-            genotype = Genotype.from_json(found["genotype"])
-            self.read[trial.number] = Trial(genotype, found["score"], found["costs"])
+            self.read[trial.number] = Trial.from_state(trial.user_attrs[RESULT])
         return self.read[trial.number]
 
     def costs(self) -> list[Mapping[str, Any]]:
@@ -120,11 +117,9 @@ class Study:
 
     def finish(self, claim: Claim, trial: Trial, cost: Mapping[str, Any]) -> None:
         """Note what was found, unless the turn was given to another process in the meantime."""
-        genotype, score = trial.genotype.to_json(), trial.score
-        found = {"genotype": genotype, "score": score, "costs": dict(trial.costs)}
-        values = [score] if math.isfinite(score) else None
+        values = [trial.score] if math.isfinite(trial.score) else None
         with suppress(UpdateFinishedTrialError):
-            self.storage.set_trial_user_attr(claim.trial_id, RESULT, found)
+            self.storage.set_trial_user_attr(claim.trial_id, RESULT, list(trial.state()))
             self.storage.set_trial_user_attr(claim.trial_id, COST, dict(cost))
             self.storage.set_trial_state_values(claim.trial_id, TrialState.COMPLETE, values)
 

@@ -7,12 +7,19 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 
 from models.genotype import Size
-from searcher.estimators import Decoders, ProxyTraining, Source, Whole
+from searcher.estimators import (
+    WHOLE_POLYAK,
+    Estimator,
+    ProxyTraining,
+    Stage,
+    encoder_by_sgd,
+)
 from searcher.guided import GuidedGumbel
 from searcher.metrics import Confusion
 from searcher.penalty import Penalty
 from searcher.relaxations import PathSoftmax, softmax
 from searcher.schedules import Schedule, in_turn, together
+from searcher.sources import Decoders, Source, Whole
 from searcher.spaces import Sampled, SearchSpace
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.cas import CONTEXT, Cas
@@ -23,6 +30,7 @@ from searcher.spaces.fast_nas import FastNas
 from searcher.spaces.gas import Gas
 from searcher.strategies import Strategy
 from searcher.strategies.bilevel import Bilevel
+from searcher.strategies.halving import Rungs, halving, ladder
 from searcher.strategies.joint import Joint
 from searcher.strategies.reinforce import CLIP, Policy
 from searcher.strategies.sampling import Proposal, Sampling, aging, near_best, uniform
@@ -80,7 +88,7 @@ def fast_nas(task: Task, search: Search) -> Strategy:
     """A decoder's wiring and cell, by a controller, scored by the reward of its paper."""
     space = FastNas(search.sizes)
     propose = decided(space, task, search, "ppo")
-    return by_trying(space, task, search, propose, attrgetter("reward"))
+    return by_trying(space, task, search, propose, lambda found: found.reward(task.background))
 
 
 def decided(space: Decisions, task: Task, search: Search, usual: str) -> Proposal:
@@ -88,6 +96,13 @@ def decided(space: Decisions, task: Task, search: Search, usual: str) -> Proposa
     strategy = search.strategy or usual
     if strategy in CLIPS:
         return Policy(space, task.train.seed, CLIPS[strategy], search.controller_lr)
+    return proposal(space, search, strategy)
+
+
+def proposal(space: Sampled, search: Search, strategy: str) -> Proposal:
+    """How the next candidate of any space is chosen."""
+    if strategy == HALVING:
+        return halving(space, ladder(search.trials, search.proxy.epochs))
     return PROPOSALS[strategy](space)
 
 
@@ -98,12 +113,30 @@ def by_trying(
     propose: Proposal,
     score: Callable[[Confusion], float] = attrgetter("miou"),
 ) -> Strategy:
-    """Candidates one by one, on the maps of a fixed encoder where the recipe names its weights."""
+    """Candidates one by one, each trained for a while and scored."""
+    estimate: Estimator = (whole := estimator(space, task, search, score))
+    if search.strategy == HALVING:
+        rungs = ladder(search.trials, search.proxy.epochs)
+        estimate = Rungs([whole.lasting(rung.epochs) for rung in rungs])
+    return Sampling(propose, estimate, task.train.seed)
+
+
+def estimator(
+    space: Sampled, task: Task, search: Search, score: Callable[[Confusion], float]
+) -> ProxyTraining:
+    """Whole networks, or decoders on the maps of the encoder whose weights the recipe names.
+
+    Of these the encoder may learn too, in the second stage.
+    """
+    proxy = search.proxy
     source: Source = Whole(task)
     if search.encoder:
-        source = Decoders(task, search.encoder, space.sample(random.Random(0)))
-    estimate = ProxyTraining(source, task, search.proxy, score)
-    return Sampling(propose, estimate, task.train.seed)
+        source = Decoders(task, search.encoder, space.sample(random.Random(0)), proxy.teacher)
+    stages = [Stage(source, proxy.epochs, proxy.polyak, proxy.check)]
+    if proxy.whole_epochs:
+        slow = encoder_by_sgd
+        stages.append(Stage(Whole(task), proxy.whole_epochs, WHOLE_POLYAK, optimizers=slow))
+    return ProxyTraining(tuple(stages), task, proxy, score)
 
 
 def assembled(system: str, task: Task, search: Search) -> Strategy:
@@ -111,7 +144,7 @@ def assembled(system: str, task: Task, search: Search) -> Strategy:
     if search.strategy is None or system not in SPACES:
         return SYSTEMS[system](task, search)
     space = SPACES[system](search.layers, search.nodes, search.sizes)
-    return by_trying(space, task, search, PROPOSALS[search.strategy](space))
+    return by_trying(space, task, search, proposal(space, search, search.strategy))
 
 
 def backbone_first(search: Search) -> Schedule:
@@ -147,6 +180,8 @@ PROPOSALS: Mapping[str, Callable[[Sampled], Proposal]] = {
     "local": near_best,
     "evolution": aging,
 }
+HALVING = "halving"
+"""The strategy that says too for how long a candidate is trained."""
 CLIPS: Mapping[str, float | None] = {"ppo": CLIP, "reinforce": None}
 
 SPACES: Mapping[str, Space] = {

@@ -33,6 +33,8 @@ class Task:
     arch: Batches | None = None
     labels: Labels = "pixels"
     """What has a class.  An image with one is a map of one pixel: nothing but scores differs."""
+    background: int | None = None
+    """The class that is whatever the others are not, where there is one."""
     tick: Callable[[], None] = lambda: None
     """Called for every batch to train on that was drawn."""
     target: Target | None = None

@@ -135,6 +135,12 @@ def test_gradients_have_no_trials_to_share(recipe: Path, segnas_once: Run) -> No
     refused(segnas_once(*words, "--set", "search.storage=x"), "search.storage", "'darts'")
 
 
+def test_halving_keeps_its_trials_in_order(recipe: Path, segnas_once: Run) -> None:
+    words = ["search", recipe, "--set", "search.strategy=halving"]
+    refused(segnas_once(*words, "--worker"), "search.strategy halving", "alone")
+    refused(segnas_once(*words, "--set", "search.storage=x"), "search.storage", "halving")
+
+
 def test_a_search_that_was_begun_alone_is_not_shared(
     recipe: Path, tmp_path: Path, segnas_once: Run
 ) -> None:

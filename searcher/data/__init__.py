@@ -12,6 +12,8 @@ from models.genotype import Labels
 
 IGNORE = 255
 """The label of pixels that are no class: they teach nothing and are not scored."""
+BACKGROUND = "background"
+"""What a class must be called that is whatever the others are not, as in VOC."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ class DataSet:
     splits: Mapping[str, Split]
     labels: Labels = "pixels"
     """What has a class."""
+
+    @property
+    def background(self) -> int | None:
+        """The class of what is no class of its own; None where every pixel has one."""
+        return self.classes.index(BACKGROUND) if BACKGROUND in self.classes else None
 
     def split(self, name: str) -> Split:
         """The split called ``name``; ``ValueError`` lists what there is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from models.genotype import Genotype
 from pace import never
@@ -24,6 +24,18 @@ class Trial:
     """By what is counted and how, such as ``latency_decoded``."""
     weights: Mixtures = field(default_factory=dict)
     """The supernet's mixture at that time; empty where there is no supernet."""
+    checks: tuple[float, ...] = ()
+    """Its scores wherever it was validated; a candidate that was stopped has fewer."""
+
+    def state(self) -> tuple[Any, ...]:
+        """What :meth:`from_state` makes it again of, without a class of ours."""
+        plain = (self.genotype.to_json(), self.score, dict(self.costs), self.weights)
+        return (*plain, self.checks)
+
+    @classmethod
+    def from_state(cls, state: Sequence[Any]) -> Self:
+        genotype, score, costs, weights, checks = state
+        return cls(Genotype.from_json(genotype), score, costs, weights, tuple(checks))
 
 
 class Strategy(Protocol):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from models.genotype import Genotype
 from searcher.spaces.decisions import Decision, Decisions
 from searcher.strategies import Trial
+from searcher.strategies.recurrence import unrolled
 
 HIDDEN, LAYERS, SPREAD = 100, 2, 0.1
 WARMUP = 4
@@ -41,19 +42,9 @@ class Controller(nn.Module):
 
     def logits(self) -> list[Tensor]:
         """[options] of each decision.  What is chosen is not read: so it is released."""
-        outputs = self.outputs(WARMUP + len(self.decisions))[WARMUP:]
+        said = unrolled(self.start, self.cells, WARMUP + len(self.decisions))[WARMUP:]
         names = (decision.head.replace(".", "_") for decision in self.decisions)
-        return [self.heads[name](x) for name, x in zip(names, outputs, strict=True)]
-
-    def outputs(self, turns: int) -> list[Tensor]:
-        """[HIDDEN] of each turn, which reads that of the turn before."""
-        x, found = self.start, list[Tensor]()
-        states = [(torch.zeros(HIDDEN), torch.zeros(HIDDEN)) for _ in self.cells]
-        for _ in range(turns):
-            for i, cell in enumerate(self.cells):
-                x, _ = states[i] = cell(x, states[i])
-            found.append(x)
-        return found
+        return [self.heads[name](x) for name, x in zip(names, said, strict=True)]
 
     @torch.no_grad()
     def sample(self, rng: random.Random) -> tuple[int, ...]:

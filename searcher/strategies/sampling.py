@@ -47,18 +47,17 @@ class Sampling:
         """
         rng = random.Random(f"{self.seed}/{turn}")
         genotype = self.propose(before, rng)
-        score, costs = self.estimate(genotype, rng.getrandbits(32), between)
-        return Trial(genotype, score, costs)
+        return self.estimate(genotype, rng.getrandbits(32), between, before)
 
     def choose(self, trials: Sequence[Trial]) -> Trial:
-        """The best; of equals the first."""
-        return max(trials, key=lambda trial: trial.score)
+        """The best of those that were trained longest; of equals the first."""
+        return max(trials, key=lambda trial: (trial.costs.get("epochs", 0), trial.score))
 
     def state_dict(self) -> dict[str, Any]:
-        return {"trials": [(t.genotype.to_json(), t.score, dict(t.costs)) for t in self.trials]}
+        return {"trials": [trial.state() for trial in self.trials]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.trials = [Trial(Genotype.from_json(g), *rest) for g, *rest in state["trials"]]
+        self.trials = [Trial.from_state(trial) for trial in state["trials"]]
 
 
 def uniform(space: Sampled) -> Proposal:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from models.layers import (
     ActConvNorm,
     ConvNormAct,
+    Depthwise,
     DepthwiseSeparable,
     FactorizedReduce,
     SepConv,
@@ -235,3 +236,29 @@ def test_picking_pixels_first_is_a_strided_convolution(size: tuple[int, int]) ->
     learned, used = picking.train()(x), picking.eval()(x)
     assert torch.allclose(learned, used)
     assert torch.equal(used, nn.functional.conv2d(x, picking.weight, stride=2))
+
+
+@given(
+    rate=st.integers(2, 6),
+    stride=st.integers(1, 2),
+    height=st.integers(4, 21),
+    width=st.integers(4, 21),
+)
+def test_a_dilated_depthwise_is_the_same_in_training(
+    rate: int, stride: int, height: int, width: int
+) -> None:
+    """There it may go phase by phase: output and both gradients are those of torch's own."""
+    torch.manual_seed(rate)
+    layer = Depthwise(3, 5, stride, rate).double()
+    x = torch.randn(2, 3, height, width, dtype=torch.double, requires_grad=True)
+    one, other = layer(x), nn.Conv2d.forward(layer, x)
+    weights = torch.randn_like(one)
+    torch.testing.assert_close(one, other)
+    found, expected = (gradients(y, weights, x, layer) for y in (one, other))
+    torch.testing.assert_close(found, expected)
+
+
+def gradients(
+    y: torch.Tensor, weights: torch.Tensor, x: torch.Tensor, layer: nn.Conv2d
+) -> tuple[torch.Tensor, ...]:
+    return torch.autograd.grad((y * weights).sum(), (x, layer.weight))

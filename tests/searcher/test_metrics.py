@@ -93,3 +93,25 @@ def test_nothing_counted_is_no_number() -> None:
     confusion.add(torch.tensor([0, 1]), torch.tensor([255, 255]))
     assert math.isnan(confusion.miou)
     assert math.isnan(confusion.pixel_accuracy)
+
+
+@given(answers(), st.integers(0, 5))
+def test_a_reward_is_that_of_the_classes_but_the_background(
+    answer: tuple[int, NDArray[np.uint8], NDArray[np.uint8]], background: int
+) -> None:
+    classes, predicted, labels = answer
+    confusion = Confusion(classes)
+    confusion.add(torch.from_numpy(predicted), torch.from_numpy(labels))
+    for left_out in (None, background):
+        kept = [k for k in range(classes) if k != left_out]
+        ious = np.array(iou_by_sets(classes, predicted, labels))[kept]
+        pixels = np.array([(labels == k).sum() for k in kept])
+        hits = np.array([((predicted == k) & (labels == k)).sum() for k in kept])
+        found = confusion.reward(left_out)
+        if not pixels.sum():
+            assert math.isnan(found)
+            continue
+        shown = pixels > 0
+        accuracy, weighted = (hits[shown] / pixels[shown]).mean(), np.nansum(pixels * ious)
+        expected = (np.nanmean(ious) * accuracy * weighted / pixels.sum()) ** (1 / 3)
+        assert found == pytest.approx(expected, abs=1e-9)

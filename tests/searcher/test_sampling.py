@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,15 @@ import torch
 from models import published
 from models.genotype import Genotype
 from pace import never
+from searcher.estimators import Estimator
 from searcher.search import TRIALS, search
 from searcher.spaces.darts import Darts
 from searcher.spaces.dpc import Dpc
 from searcher.spaces.fast_nas import FastNas
+from searcher.stopping import goes_on
 from searcher.strategies import Trial
+from searcher.strategies.halving import halving, ladder
+from searcher.strategies.recurrence import unrolled
 from searcher.strategies.reinforce import Controller, Policy
 from searcher.strategies.sampling import Proposal, Sampling, aging, near_best, uniform
 
@@ -25,12 +29,19 @@ SPACE = FastNas({})
 
 
 def pooling(
-    genotype: Genotype, seed: int, between: Callable[[], None] = never
-) -> tuple[float, Mapping[str, float]]:
-    """A score without a training: the share of pools."""
+    genotype: Genotype,
+    seed: int,
+    between: Callable[[], None] = never,
+    before: Sequence[Trial] = (),
+) -> Trial:
+    """A score without a training: the share of pools, and at first half of it."""
     between()
     ops = [edge.op for edges in genotype.graphs.values() for edge in edges]
-    return sum("pool" in op for op in ops) / len(ops), {"mparams": 1.0, "gmacs": 1.0}
+    score = sum("pool" in op for op in ops) / len(ops)
+    earlier = [trial.checks[0] for trial in before]
+    late = goes_on(score / 2, earlier, random.Random(seed))
+    checks = (score / 2, score) if late else (score / 2,)
+    return Trial(genotype, checks[-1], {"mparams": 1.0, "gmacs": 1.0}, checks=checks)
 
 
 def mean_of_best(propose: Proposal, seed: int, trials: int = 80) -> float:
@@ -60,13 +71,14 @@ def test_evolution_forgets_what_is_old() -> None:
     assert min(apart) > 1
 
 
-@pytest.mark.parametrize("kind", ["random", "local", "evolution", "ppo", "reinforce"])
+@pytest.mark.parametrize("kind", ["random", "local", "evolution", "halving", "ppo", "reinforce"])
 def test_a_killed_search_goes_on_as_it_was(kind: str, tmp_path: Path) -> None:
     def strategy() -> Sampling:
         proposals: Mapping[str, Callable[[], Proposal]] = {
             "random": lambda: uniform(SPACE),
             "local": lambda: near_best(SPACE),
             "evolution": lambda: aging(SPACE, 4, 2),
+            "halving": lambda: halving(SPACE, ladder(9, 9)),
             "ppo": lambda: Policy(SPACE, 0),
             "reinforce": lambda: Policy(SPACE, 0, None),
         }
@@ -85,18 +97,21 @@ def test_a_killed_search_goes_on_as_it_was(kind: str, tmp_path: Path) -> None:
     assert len(whole.splitlines()) == 9
 
 
-def dying(after: int) -> Callable[..., tuple[float, Mapping[str, float]]]:
+def dying(after: int) -> Estimator:
     """The same estimate, which is killed in one of its trials."""
     calls = 0
 
     def estimate(
-        genotype: Genotype, seed: int, between: Callable[[], None] = never
-    ) -> tuple[float, Mapping[str, float]]:
+        genotype: Genotype,
+        seed: int,
+        between: Callable[[], None] = never,
+        before: Sequence[Trial] = (),
+    ) -> Trial:
         nonlocal calls
         calls += 1
         if calls > after:
             raise KeyboardInterrupt
-        return pooling(genotype, seed, between)
+        return pooling(genotype, seed, between, before)
 
     return estimate
 
@@ -141,3 +156,22 @@ def test_a_controller_is_the_same_whether_it_hears_trials_one_by_one_or_at_once(
         one_by_one(trials[:i], random.Random(i))
     last = random.Random(9), random.Random(9)
     assert one_by_one(trials, last[0]) == Policy(SPACE, 0)(trials, last[1])
+
+
+def test_a_controller_says_what_torch_s_own_cells_say() -> None:
+    """Read step by step with its own output; so are all gradients."""
+    torch.manual_seed(0)
+    cells = torch.nn.ModuleList(torch.nn.LSTMCell(5, 5) for _ in range(2)).double()
+    start = torch.randn(5, dtype=torch.double, requires_grad=True)
+    x, outputs = start, []
+    states = [(0 * start, 0 * start) for _ in cells]
+    for _ in range(6):
+        for i, cell in enumerate(cells):
+            x, _ = states[i] = cell(x, states[i])
+        outputs.append(x)
+    wanted, found = torch.stack(outputs), unrolled(start, cells, 6)
+    torch.testing.assert_close(found, wanted)
+    weights = torch.randn_like(found)
+    learned = [start, *cells.parameters()]
+    one, other = (torch.autograd.grad((y * weights).sum(), learned) for y in (found, wanted))
+    torch.testing.assert_close(one, other)

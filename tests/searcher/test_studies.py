@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ STEPS = 6
 FORK = multiprocessing.get_context("fork")
 COST = {"wall_s": 1.0, "cpu_s": 1.0, "sessions": 1, "machines": ["one"], "process": "a:1"}
 
-Estimate = Callable[..., tuple[float, Mapping[str, float]]]
+Estimate = Callable[..., Trial]
 PROPOSALS: Mapping[str, Callable[[], Proposal]] = {
     "random": lambda: uniform(SPACE),
     "local": lambda: near_best(SPACE),
@@ -46,12 +46,16 @@ PROPOSALS: Mapping[str, Callable[[], Proposal]] = {
 
 
 def pooling(
-    genotype: Genotype, seed: int, between: Callable[[], None] = never
-) -> tuple[float, Mapping[str, float]]:
+    genotype: Genotype,
+    seed: int,
+    between: Callable[[], None] = never,
+    before: Sequence[Trial] = (),
+) -> Trial:
     """A score without a training: the share of pools."""
     between()
     ops = [edge.op for edges in genotype.graphs.values() for edge in edges]
-    return sum("pool" in op for op in ops) / len(ops), {"mparams": 1.0, "gmacs": 1 / 3}
+    share = sum("pool" in op for op in ops) / len(ops)
+    return Trial(genotype, share, {"mparams": 1.0, "gmacs": 1 / 3}, checks=(share / 3, share))
 
 
 def sampling(estimate: Estimate = pooling, kind: str = "random") -> Sampling:
@@ -103,8 +107,12 @@ class Noted:
         self.calls, self.wait = calls, wait
 
     def __call__(
-        self, genotype: Genotype, seed: int, between: Callable[[], None] = never
-    ) -> tuple[float, Mapping[str, float]]:
+        self,
+        genotype: Genotype,
+        seed: int,
+        between: Callable[[], None] = never,
+        before: Sequence[Trial] = (),
+    ) -> Trial:
         with self.calls.open("a") as stream:
             stream.write(f"{seed} {os.getpid()}\n")
         until(lambda: not self.wait(lines(self.calls)))
@@ -175,7 +183,12 @@ def test_who_writes_it_down_waits_for_the_living_and_replaces_the_dead(
 def test_who_is_stopped_gives_its_turn_back(storage: str, tmp_path: Path) -> None:
     pace = Pace()
 
-    def asked(genotype: Genotype, seed: int, between: Callable[[], None] = never) -> Any:
+    def asked(
+        genotype: Genotype,
+        seed: int,
+        between: Callable[[], None] = never,
+        before: Sequence[Trial] = (),
+    ) -> Any:
         pace.stop.ask(signal.SIGTERM)
         return pooling(genotype, seed, between)
 

@@ -32,6 +32,7 @@ def test_the_lists_decide(root: Path) -> None:
         assert found.split("train").names[0] == "2007_000032"
         assert [len(split) for split in found.splits.values()] == [4, 2]
     assert found.classes[0] == "background"
+    assert found.background == 0
     assert len(found.classes) == 21
     assert found.palette[15] == (192, 128, 128)
 
