@@ -136,7 +136,8 @@ def test_gradients_have_no_trials_to_share(recipe: Path, segnas_once: Run) -> No
 
 
 def test_halving_keeps_its_trials_in_order(recipe: Path, segnas_once: Run) -> None:
-    words = ["search", recipe, "--set", "search.strategy=halving"]
+    more = ("search.strategy=halving", "search.proxy.epochs=3", "search.trials=4")
+    words = ["search", recipe, *(word for one in more for word in ("--set", one))]
     refused(segnas_once(*words, "--worker"), "search.strategy halving", "alone")
     refused(segnas_once(*words, "--set", "search.storage=x"), "search.storage", "halving")
 
