@@ -106,3 +106,5 @@ def test_architecture_is_short_and_names_tests_that_exist() -> None:
     assert named
     for name in named:
         assert (ROOT / name).exists(), name
+    drawing = set(text.split("```")[1].split())
+    assert not {path.stem for path in ROOT.glob("*.py")} - drawing
