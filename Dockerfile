@@ -31,5 +31,5 @@ USER 10001:10001
 WORKDIR /tmp
 EXPOSE 7860
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-  CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=2)"]
+  CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ['PORT'] + '/readyz', timeout=2)"]
 CMD ["segnas", "serve", "/bundle", "--host", "0.0.0.0"]

@@ -28,6 +28,7 @@ COMPARE = "Alternate two of them in one process: the ratio of their times and ho
 HISTORY = "Print how the numbers moved, and measure nothing."
 STREAMS = "Engines side by side for the throughput; 0 takes as many as the cores hold."
 PICTURE = "For the way from file to colours; the bundle's first example if absent."
+SERVED = "Bundles; NAME=BUNDLE calls one otherwise than it calls itself."
 EVIDENCE = "A folder for scores.json, confusion.png and pictures of the worst images."
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to the runtime.")]
 
@@ -162,20 +163,25 @@ def predict(
 
 @app.command()
 def serve(
-    bundle: BundlePath,
+    bundles: Annotated[list[str], typer.Argument(help=SERVED)],
     host: Annotated[str, typer.Option(envvar="HOST")] = "127.0.0.1",
     port: Annotated[int, typer.Option(envvar="PORT", min=0, max=65535)] = 7860,
     runtime: RuntimeChoice = "onnxruntime",
     precision: Precision = None,
     threads: Threads = 0,
+    queue: Annotated[int, typer.Option(min=1, help="Pictures that may wait for a model.")] = 32,
+    deadline: Annotated[float, typer.Option(min=0.1, help="Seconds, for a picture.")] = 30.0,
 ) -> None:
-    """Put a bundle behind a page where pictures can be dropped."""
-    from serve.app import serve as run
+    """Put bundles behind a REST interface, and a page where pictures can be dropped."""
+    from serve.queueing import Limits
+    from serve.server import serve as run
+    from serve.service import Engine
 
     def ready(url: str) -> None:
-        say(f"serving {bundle} at {url} (stop with Ctrl-C)")
+        say(f"serving {' and '.join(bundles)} at {url} (stop with Ctrl-C)")
 
-    run(bundle, runtime, precision, host=host, port=port, threads=threads, ready=ready)
+    engine = Engine(runtime, precision, threads, Limits(queue, deadline))
+    run(bundles, engine, host=host, port=port, ready=ready)
 
 
 @app.command()

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import gradio as gr
-import uvicorn
 from fastapi import FastAPI
 from gradio.processing_utils import save_bytes_to_cache
 
 import images
-from export.bundle import Bundle, Manifest
-from export.runtimes import Runtime, load
-from serve import api, fragments
+from export.bundle import Manifest
+from serve import fragments
 from serve.palette import shares
-from serve.predictor import Predictor, View
+from serve.predictor import View
+from serve.queueing import Refused
+from serve.service import Service
 
 LONGEST = 1280
 """Pixels of the longer side of what is drawn: the mask has all of the picture's, for download."""
@@ -25,8 +24,6 @@ SESSIONS = 200
 """Visitors whose last picture is kept for the slider, at most 7 MB each."""
 WAITING = 32
 """Pictures that may wait for the engine before more are refused."""
-GRACE = 8
-"""Seconds that a stopping server gives to what it has begun: fewer than a container's ten."""
 
 Upload = Mapping[str, str]
 """What Gradio knows of an uploaded file; ``path`` is where its bytes are."""
@@ -34,47 +31,11 @@ Shown = tuple[str, str | None, str | None, str, str, View | None]
 """Message, overlay, mask, timing, legend, and the view that the slider blends."""
 
 
-def serve(
-    bundle_path: Path,
-    runtime_name: str = "onnxruntime",
-    precision: str | None = None,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 7860,
-    threads: int = 0,
-    ready: Callable[[str], None],
-) -> None:
-    """Serve a bundle until the process is told to stop; ``ready`` gets the page's address once.
-
-    ``port`` 0 takes a free one.  ``ValueError`` where the bundle or the runtime cannot be loaded,
-    or the port is taken.
-    """
-    bundle = Bundle.load(bundle_path)
-    with (
-        listen(host, port) as listener,
-        load(runtime_name, bundle, precision=precision, threads=threads) as runtime,
-    ):
-        Predictor(bundle, runtime).warm_up()
-        config = uvicorn.Config(
-            create_app(bundle, runtime),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            ws="none",
-            timeout_graceful_shutdown=GRACE,
-        )
-        ready(address(host, listener.getsockname()[1]))
-        uvicorn.Server(config).run(sockets=[listener])
-
-
-def create_app(bundle: Bundle, runtime: Runtime) -> FastAPI:
-    """The page at ``/`` and the REST routes, over one bundle and a loaded engine."""
-    app = FastAPI(title="segnas", docs_url=None, redoc_url=None)  # their pages load from outside
-    app.include_router(api.router)
-    page = layout(Predictor(bundle, runtime))
+def mount(server: FastAPI, service: Service) -> FastAPI:
+    """Put the page of a service at ``/``, under all routes that ``server`` already has."""
     return gr.mount_gradio_app(
-        app,
-        page,
+        server,
+        layout(service),
         path="/",
         allowed_paths=[],
         max_file_size=images.MAX_BYTES,
@@ -100,17 +61,17 @@ def theme() -> gr.themes.Base:
     return base.set(body_background_fill="*neutral_100", block_shadow="0 1px 3px #0f172a14")
 
 
-def layout(predictor: Predictor) -> gr.Blocks:
+def layout(service: Service) -> gr.Blocks:
     """Header, then picture and overlay, then mask and legend; side by side where there is room."""
-    manifest = predictor.bundle.manifest
+    manifest = service.bundle.manifest
     with gr.Blocks(
         title=f"{manifest.name} - segnas", analytics_enabled=False, delete_cache=(300, 900)
     ) as page:
-        gr.HTML(fragments.header(manifest, predictor.runtime.facts), elem_id="header")
+        gr.HTML(fragments.header(manifest, service.owner.facts), elem_id="header")
         message = gr.HTML(elem_id="message")
         with gr.Row(equal_height=False):
             with gr.Column():
-                picture = picture_input(predictor.bundle.path)
+                picture = picture_input(service.bundle.path)
             with gr.Column():
                 overlay = image_output("Overlay", "overlay")
                 opacity = gr.Slider(0, 1, OPACITY, step=0.05, label="Opacity", elem_id="opacity")
@@ -121,7 +82,7 @@ def layout(predictor: Predictor) -> gr.Blocks:
                 timing = gr.HTML(elem_id="timing")
                 legend = gr.HTML(fragments.classes(manifest), elem_id="legend")
         view = gr.State(time_to_live=900)
-        connect(predictor, picture, opacity, [message, overlay, mask, timing, legend, view])
+        connect(service, picture, opacity, [message, overlay, mask, timing, legend, view])
     harden(page)
     return page
 
@@ -151,7 +112,7 @@ def image_output(label: str, elem_id: str) -> gr.Image:
 
 
 def connect(
-    predictor: Predictor,
+    service: Service,
     picture: gr.Image,
     opacity: gr.Slider,
     outputs: list[gr.components.Component],
@@ -160,7 +121,7 @@ def connect(
     _, overlay, *_, view = outputs
 
     def show(upload: Upload | None, opacity: float) -> Shown:
-        return shown(predictor, upload, opacity, Path(overlay.GRADIO_CACHE))
+        return shown(service, upload, opacity, Path(overlay.GRADIO_CACHE))
 
     def blend(view: View | None, opacity: float) -> str | None:
         return blended(view, opacity, Path(overlay.GRADIO_CACHE)) if view else None
@@ -185,15 +146,17 @@ def connect(
     )
 
 
-def shown(predictor: Predictor, upload: Upload | None, opacity: float, cache: Path) -> Shown:
+def shown(service: Service, upload: Upload | None, opacity: float, cache: Path) -> Shown:
     """Everything that the page says about a picture, or why it cannot."""
-    manifest = predictor.bundle.manifest
+    manifest = service.bundle.manifest
     if upload is None:
         return nothing(manifest)
     try:
         path = uploaded(upload, cache)
-        took = predictor.predict(path, opacity, longest=LONGEST, name="The picture")
-    except images.BadImage as error:
+        with service.owner.admit() as place:
+            predict = service.predictor(place).predict
+            took = predict(path, opacity, longest=LONGEST, name="The picture")
+    except (images.BadImage, Refused) as error:
         return nothing(manifest, fragments.alert(str(error)))
     return (
         "",
@@ -232,19 +195,3 @@ def harden(page: gr.Blocks) -> None:
     page.state_session_capacity = SESSIONS
     # Until this is set Gradio takes any path of this machine for an uploaded file.
     page.has_launched = True
-
-
-def listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise ValueError(
-            f"cannot listen on {host} port {port} ({error.strerror}): choose another with --port"
-        ) from None
-
-
-def address(host: str, port: int) -> str:
-    """The page's address, as one types it on this machine."""
-    here = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
-    return f"http://{here}:{port}"

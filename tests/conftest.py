@@ -20,6 +20,7 @@ from export.bundle import Bundle
 from export.runtimes import Runtime, load
 from searcher.data import ade20k, camvid_colours, cityscapes, streets, voc
 from searcher.data.pairs import rainbow
+from serve.service import Engine, Service, opened
 
 # A busy machine is slow, and that is not a fault of what is tested.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -115,6 +116,13 @@ def bundle_of(
 def tiny_runtime(tiny_bundle: Bundle) -> Iterator[Runtime]:
     with load("onnxruntime", tiny_bundle, threads=1) as runtime:
         yield runtime
+
+
+@pytest.fixture(scope="session")
+def tiny_service(tiny_bundle: Bundle) -> Iterator[Service]:
+    """The tiny bundle behind a queue, with one thread."""
+    with opened([str(tiny_bundle.path)], Engine(threads=1)) as services:
+        yield services[0]
 
 
 def nearest_colour(colours: NDArray[np.float32]) -> onnx.ModelProto:

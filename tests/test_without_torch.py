@@ -28,7 +28,7 @@ def run(environment: dict[str, str], *words: object) -> subprocess.CompletedProc
 
 
 def test_the_predictor_imports(environment: dict[str, str]) -> None:
-    assert run(environment, "-c", "import serve.predictor, serve.app").returncode == 0
+    assert run(environment, "-c", "import serve.predictor, serve.server").returncode == 0
     assert run(environment, "-c", "import models.network").returncode != 0
 
 

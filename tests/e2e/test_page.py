@@ -33,7 +33,6 @@ pytestmark = [
 
 SERVER = """
 import sys
-from pathlib import Path
 
 def outside(event, args):
     if event == "socket.connect" and isinstance(args[1], tuple) and args[1][0] != "127.0.0.1":
@@ -41,8 +40,9 @@ def outside(event, args):
 
 sys.modules["torch"] = None
 sys.addaudithook(outside)
-from serve.app import serve
-serve(Path(sys.argv[1]), port=0, threads=1, ready=lambda address: print(address, flush=True))
+from serve.server import serve
+from serve.service import Engine
+serve([sys.argv[1]], Engine(threads=1), port=0, ready=lambda address: print(address, flush=True))
 """
 
 

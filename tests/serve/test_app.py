@@ -7,7 +7,7 @@ import json
 import socket
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +22,10 @@ from starlette.routing import Mount
 import images
 from export.bundle import Bundle
 from export.runtimes import Runtime
-from serve import app, fragments
+from serve import app, fragments, server
 from serve.palette import shares
 from serve.predictor import Predictor
+from serve.service import Service
 
 HIDDEN = "The picture was not uploaded here: choose it again."
 
@@ -39,9 +40,9 @@ def loops_left_open() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def served(tiny_bundle: Bundle, tiny_runtime: Runtime) -> FastAPI:
+def served(tiny_service: Service) -> FastAPI:
     with loops_left_open():
-        return app.create_app(tiny_bundle, tiny_runtime)
+        return server.create_app([tiny_service])
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,27 @@ def test_health(client: TestClient) -> None:
     assert answer.json() == {"status": "ok"}
 
 
+def test_the_page_leaves_the_api_its_errors(client: TestClient) -> None:
+    for method, path, status in (("GET", "segment", 405), ("POST", "none", 404)):
+        answer = client.request(method, f"/v1/{path}")
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_the_page_and_the_api_wait_in_one_queue(
+    client: TestClient, tiny_service: Service, scene: NDArray[np.uint8]
+) -> None:
+    path = put(client, scene[1:])
+    with ExitStack() as stack:
+        for _ in range(tiny_service.owner.limits.places):
+            stack.enter_context(tiny_service.owner.admit())
+        refused = client.post("/v1/segment", content=images.encode_png(scene))
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        answer = ask(client, {"path": str(path), "meta": {"_type": "gradio.FileData"}})["data"]
+    assert isinstance(answer, list)
+    assert answer[0] == fragments.alert(refused.json()["detail"])
+
+
 def test_the_page_loads_nothing_from_outside(client: TestClient) -> None:
     page = client.get("/")
     assert page.status_code == 200
@@ -94,9 +116,9 @@ def test_safe_settings(client: TestClient) -> None:
     assert client.get("/monitoring").status_code in (403, 404)
 
 
-def test_safe_settings_of_the_blocks(tiny_bundle: Bundle, tiny_runtime: Runtime) -> None:
+def test_safe_settings_of_the_blocks(tiny_service: Service) -> None:
     with loops_left_open():
-        page = app.layout(Predictor(tiny_bundle, tiny_runtime))
+        page = app.layout(tiny_service)
     assert page.has_launched
     assert page.api_open is False
     assert page.delete_cache == (300, 900)
@@ -179,5 +201,5 @@ def test_a_taken_port_is_an_error_that_says_what_to_do(tiny_bundle: Bundle) -> N
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(ValueError, match="choose another with --port"),
     ):
-        app.listen("127.0.0.1", taken.getsockname()[1])
-    assert app.address("0.0.0.0", 80) == "http://127.0.0.1:80"
+        server.listen("127.0.0.1", taken.getsockname()[1])
+    assert server.address("0.0.0.0", 80) == "http://127.0.0.1:80"
