@@ -13,6 +13,7 @@ import numpy as np
 
 import images
 from export.bundle import Bundle
+from export.inspection import EXAMPLES_FOLDER, EXPECTED, named
 from export.runtimes import Labels, Runtime, load
 from serve.predictor import Predictor
 from serve.queueing import EngineOwner, Limits, Place
@@ -67,17 +68,15 @@ class Service:
         The bundle's first example, so that they can be compared with those of the export where
         the bundle holds them, or else nothing but black.
         """
-        manifest = self.bundle.manifest
-        name = next((n for n in sorted(manifest.files) if n.startswith("examples/")), None)
-        pixels = np.zeros((*manifest.size, 3), np.uint8)
-        if name is not None:
-            pixels = images.resize(images.read(self.bundle.path / name), manifest.size)
+        size = self.bundle.manifest.size
+        name, example = next(iter(named(self.bundle, EXAMPLES_FOLDER).items()), ("", None))
+        expected = named(self.bundle, EXPECTED).get(name)
+        pixels = np.zeros((*size, 3), np.uint8)
+        if example is not None:
+            pixels = images.resize(images.read(example), size)
         with self.owner.admit() as place:
             labels = place(pixels[None])[0]
-        expected = f"expected/{Path(name or '').stem}.png"
-        if not self.possible(labels) or (
-            expected in manifest.files and not alike(labels, self.bundle.path / expected)
-        ):
+        if not self.possible(labels) or (expected and not alike(labels, expected)):
             raise ValueError(
                 f"{self.bundle.path} gives wrong labels in {self.owner.facts.runtime} on this "
                 "machine. 'segnas doctor' says what it can run."
@@ -107,7 +106,7 @@ def opened(
     """
     with ExitStack() as stack:
         services: list[Service] = []
-        for name, bundle in named(sources):
+        for name, bundle in called(sources):
             owner = stack.enter_context(EngineOwner(partial(engine.load, bundle), engine.limits))
             service = Service(name, bundle, owner)
             stack.callback(service.workers.shutdown, cancel_futures=True)
@@ -123,7 +122,7 @@ def close(services: Sequence[Service]) -> None:
         service.owner.close()
 
 
-def named(sources: Sequence[str]) -> list[tuple[str, Bundle]]:
+def called(sources: Sequence[str]) -> list[tuple[str, Bundle]]:
     """The name and the bundle in every source."""
     found: dict[str, Bundle] = {}
     for source in sources:

@@ -21,7 +21,7 @@ from export.runtimes import Runtime
 from serve.api import rest
 from serve.palette import overlay, shares
 from serve.predictor import Predictor
-from serve.service import Engine, Service, named, opened
+from serve.service import Engine, Service, called, opened
 from serve.uploads import Uploads
 
 Running = Callable[[FastAPI], AbstractContextManager[tuple[str, int]]]
@@ -256,8 +256,8 @@ def test_what_all_send_is_bounded_and_given_back(
 def test_bundles_are_told_apart(tiny_bundle: Bundle) -> None:
     path = str(tiny_bundle.path)
     with pytest.raises(ValueError, match=r"are both called Tiny .*: call one otherwise"):
-        named([path, path])
-    assert [name for name, _ in named([path, f"b={path}"])] == ["Tiny <streets>", "b"]
+        called([path, path])
+    assert [name for name, _ in called([path, f"b={path}"])] == ["Tiny <streets>", "b"]
 
 
 def test_mutated_pictures_are_answered_or_refused(client: httpx.Client, scene: Scene) -> None:
