@@ -118,7 +118,7 @@ class Proxy(Strict):
     polyak: Share = 0.9
     """How slowly an average follows the weights; it is what is validated."""
     auxiliary: NotNegative = 0.15
-    """How much the loss of auxiliary cells counts, where a network has them."""
+    """How much the loss of auxiliary cells counts, where a network has them; 0 has none."""
 
     @property
     def longest(self) -> int:
