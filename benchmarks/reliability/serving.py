@@ -140,6 +140,7 @@ def sticking(options: argparse.Namespace, temporary: Path) -> Row:
     with stuck(options.bundle, real, temporary) as served:
         begin = time.monotonic()
         status, took = served.segment(picture).status, time.monotonic() - begin
+        time.sleep(0.5)  # the engine began later than its picture arrived
         alive, ready = (served.ask("GET", path).status for path in ("/healthz", "/readyz"))
     with serving(options.bundle, "--threads", 1, "--queue", 1, temporary=temporary) as served:
         leave(served, picture)
