@@ -73,16 +73,7 @@ def places(ms: Sequence[float]) -> list[int]:
 
 
 def shipped_space(recipe: Recipe) -> tuple[SearchSpace, Genotype]:
-    """The space that a recipe searches, and its complete genotype at the sizes that ship.
-
-    ``ValueError`` for a system without a supernet: what it tries is measured whole.
-    """
-    if recipe.system not in SPACES:
-        hint = f"; 'segnas trials {recipe.out} --latency' measures the best that it tried"
-        raise ValueError(
-            f"system {recipe.system!r} has no supernet, so no op of it is measured"
-            + (hint if recipe.tries else "")
-        )
+    """The space that a recipe searches, and its complete genotype at the sizes that ship."""
     settings = recipe.search
     space = SPACES[recipe.system](settings.layers, settings.nodes, settings.sizes)
     return space, shipped(space.complete(), recipe)
@@ -91,6 +82,16 @@ def shipped_space(recipe: Recipe) -> tuple[SearchSpace, Genotype]:
 def shipped(genotype: Genotype, recipe: Recipe) -> Genotype:
     """A genotype of the search at the sizes that its network is trained at."""
     return genotype.resized(**read_by(genotype.family, recipe.train.sizes))
+
+
+def check_supernet(recipe: Recipe) -> None:
+    """``ValueError`` for a system without a supernet: what it tries is measured whole."""
+    if recipe.system not in SPACES:
+        hint = f"; 'segnas trials {recipe.out} --latency' measures the best that it tried"
+        raise ValueError(
+            f"system {recipe.system!r} has no supernet, so no op of it is measured"
+            + (hint if recipe.tries else "")
+        )
 
 
 def conditions(

@@ -146,6 +146,7 @@ def latency(
     from recipe import Recipe
 
     recipe = Recipe.find(source, set_ or [])
+    latencies.check_supernet(recipe)
     path = to or recipe.out / latencies.TABLE
     how = latencies.conditions(recipe, runtime, device, precision, threads)
     with console.busy("measuring"):

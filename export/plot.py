@@ -34,7 +34,8 @@ class Axis:
         With at most twice :data:`TICKS` steps between them.
         """
         room = max(0.0, least - (max(values) - min(values))) / 2
-        bottom, top = max(0.0, min(values) - room), max(values) + room
+        bottom = max(0.0, min(values) - room)
+        top = max(max(values) + room, bottom + least)
         spread = (top - bottom) or top or 1.0
         step = 10.0 ** math.floor(math.log10(spread / TICKS))
         step *= next(m for m in (1, 2, 5, 10) if spread / (m * step) <= TICKS)

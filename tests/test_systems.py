@@ -216,7 +216,11 @@ def test_bench_writes_a_row_for_every_artifact(
     assert len(lines) == 2, "the build's, and this one"
 
 
-def test_every_artifact_of_a_build_has_a_score_of_its_own(built: Path) -> None:
+def test_every_artifact_of_a_build_has_a_score_of_its_own(
+    built: Path, recipe: Path, segnas_once: Run
+) -> None:
+    code, _, err = segnas_once("build", recipe)
+    assert code == 0, err
     document = json.loads((built / "bundle/benchmark.json").read_text())
     assert {row["runtime"] for row in document["rows"]} == {"onnxruntime", "torch"}
     for row in document["rows"]:
