@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from export.measure import network_ms
@@ -15,13 +14,12 @@ from models.genotype import Genotype
 from recipe import Recipe
 from searcher.checkpoint import read_log
 from searcher.cost import spent
-from searcher.fronts import COSTS, draw_fronts, draw_rivals, front, scored
+from searcher.fronts import BEST, COSTS, draw_fronts, draw_rivals, front, mean_of_best, scored
 from searcher.search import CANDIDATES, TRIALS
 
-HEADERS = ("Run", "System", "Strategy", "Candidates", "Score", "Best", "Mean of best 5")
+HEADERS = ("Run", "System", "Strategy", "Candidates", "Score", "Best", f"Mean of best {BEST}")
 FIRST_NUMBER = 5
 FRONT, FRONTS = "front.json", "fronts.png"
-BEST = 5
 Line = dict[str, Any]
 
 
@@ -40,8 +38,7 @@ def row(run: Path) -> tuple[str, ...]:
     """What a search found, in the order of :data:`HEADERS`."""
     lines, recipe = lines_of(run), Recipe.find(run)
     name, scores = scored(lines)
-    best = sorted(scores, reverse=True)[:BEST]
-    found = (f"{best[0]:.3f}", f"{mean(best):.3f}")
+    found = (f"{max(scores):.3f}", f"{mean_of_best(scores):.3f}")
     return run.name, recipe.system, recipe.search.strategy or "-", str(len(lines)), name, *found
 
 

@@ -21,11 +21,9 @@ from export.machine import cpu_model
 from recipe import Recipe
 from searcher.checkpoint import read_log
 from searcher.cost import spent
-from searcher.fronts import draw_rivals, scored
+from searcher.fronts import BEST, draw_rivals, mean_of_best, scored
 from searcher.search import TRIALS
 from stages import Build
-
-BEST = 5
 
 
 def asked() -> argparse.Namespace:
@@ -56,7 +54,7 @@ def lines_of(work: Build) -> list[dict[str, Any]]:
 def best(work: Build) -> float:
     """The mean of the best trials of a search."""
     _, scores = scored(lines_of(work))
-    return mean(sorted(scores, reverse=True)[:BEST])
+    return mean_of_best(scores)
 
 
 def main() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+from export.machine import cpu_model
 
 ROOT = Path(__file__).resolve().parent.parent
 STUCK = """
@@ -123,3 +127,14 @@ def started(command: list[str], temporary: Path) -> Iterator[Served]:
 def example(bundle: Path) -> bytes:
     """The bytes of a bundle's first example."""
     return min((bundle / "examples").iterdir()).read_bytes()
+
+
+def hold(rows: Iterable[tuple[str, Mapping[str, Any]]], seed: int) -> bool:
+    """Write a JSON line for each figure as soon as it is measured; whether all of them hold."""
+    held = True
+    for figure, row in rows:
+        held = held and bool(row["holds"])
+        about = {"figure": figure, "seed": seed, "device": cpu_model()}
+        sys.stdout.write(json.dumps({**about, **row}) + "\n")
+        sys.stdout.flush()
+    return held

@@ -28,10 +28,11 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import segnas
 import stages  # noqa: F401  (imported here so that no child has to)
+from benchmarks.forked import fork
 from export.machine import cpu_model
 from files import sha256
 from searcher import workers  # noqa: F401
@@ -50,22 +51,9 @@ RUNNING, COMPLETE, FAIL = 0, 1, 3
 """States of a trial in a journal."""
 
 
-def fork(run: Path, *words: str) -> int:
-    """The process id of a fork that runs ``segnas search`` for a run."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(os.open(run / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-        sys.argv = ["segnas", "search", str(run / "recipe.yaml"), *words]
-        segnas.main()
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        os._exit(code)
+def searching(run: Path, *words: str) -> int:
+    """The process id of a fork that searches, or helps to."""
+    return fork(run / "said", "search", str(run / "recipe.yaml"), *words)
 
 
 def ended(child: int, block: bool = True) -> bool:
@@ -91,7 +79,7 @@ def fresh(work: Path, arguments: argparse.Namespace) -> Path:
 def seconds(run: Path, count: int) -> float:
     """How long ``count`` workers take for all trials of a search."""
     start = time.perf_counter()
-    for child in [fork(run, "--worker") for _ in range(count)]:
+    for child in [searching(run, "--worker") for _ in range(count)]:
         ended(child)
     return time.perf_counter() - start
 
@@ -126,13 +114,13 @@ def killed_once(run: Path, children: list[int], wait: float, before: dict[int, A
         raise RuntimeError("a finished trial was lost or has changed")
     before.update(now)
     if status:
-        children.append(fork(run, "--worker"))
+        children.append(searching(run, "--worker"))
     return status != 0
 
 
 def written(run: Path) -> dict[str, str]:
     """What the search ends with once one process has written it down."""
-    ended(fork(run))
+    ended(searching(run))
     return {name: sha256(run / "run/search" / name) for name in (GENOTYPE, TRIALS, CANDIDATES)}
 
 
@@ -140,7 +128,7 @@ def hunt(
     run: Path, count: int, kills: int, rng: random.Random, whole: float, trials: int
 ) -> tuple[int, dict[str, str]]:
     """A search of ``count`` workers with at most ``kills`` kills; how many hit, and its end."""
-    children, before, hits = [fork(run, "--worker") for _ in range(count)], dict[int, Any](), 0
+    children, before, hits = [searching(run, "--worker") for _ in range(count)], dict[int, Any](), 0
     while hits < kills and children:
         hits += killed_once(run, children, rng.uniform(0, whole / 2), before)
     for child in children:

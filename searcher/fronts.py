@@ -19,6 +19,7 @@ COSTS: Mapping[str, str] = {
     "ms": "milliseconds",
 }
 """What a candidate's line of the log counts or was measured, in words."""
+BEST = 5
 Line = Mapping[str, Any]
 Point = tuple[float, float]
 
@@ -27,6 +28,11 @@ def scored(lines: Sequence[Line]) -> tuple[str, list[float]]:
     """What the score is called, and that of every candidate."""
     name = next(name for name in ("reward", "accuracy", "miou") if name in lines[0])
     return name, [line[name] for line in lines]
+
+
+def mean_of_best(scores: Sequence[float]) -> float:
+    """Of the :data:`BEST` best: less a matter of luck than the best one."""
+    return mean(sorted(scores, reverse=True)[:BEST])
 
 
 def draw_trials(lines: Sequence[Line], path: Path) -> None:

@@ -30,10 +30,11 @@ from searcher.spaces.fast_nas import FastNas
 from searcher.spaces.gas import Gas
 from searcher.strategies import Strategy
 from searcher.strategies.bilevel import Bilevel
+from searcher.strategies.evolution import aging
 from searcher.strategies.halving import Rungs, halving, ladder
 from searcher.strategies.joint import Joint
 from searcher.strategies.reinforce import CLIP, Policy
-from searcher.strategies.sampling import Proposal, Sampling, aging, near_best, uniform
+from searcher.strategies.sampling import Proposal, Sampling, near_best, uniform
 from searcher.supernet import Supernet
 from searcher.task import Task
 from sections import Search

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from PIL import Image
 
-from benchmarks.served import Reply, Served, example, serving, started
-from export.machine import cpu_model
+from benchmarks.served import Reply, Served, example, hold, serving, started
 
 Row = dict[str, Any]
 CANARY = "canary-7f3a"
@@ -272,7 +271,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--leak", action="store_true")
     options = parser.parse_args()
-    held = True
+    raise SystemExit(not hold(measured(options), options.seed))
+
+
+def measured(options: argparse.Namespace) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The figures that were asked for, each of a server of its own."""
     for figure in [options.only] if options.only else FIGURES:
         with tempfile.TemporaryDirectory() as folder:
             words = [sys.executable, "-c", LEAKING, str(options.bundle.resolve())]
@@ -283,12 +286,7 @@ def main() -> None:
                 else serving(options.bundle.resolve(), "--threads", 1, temporary=place)
             )
             with context as served:
-                row = FIGURES[figure](served, options)
-        held = held and row["holds"]
-        about = {"figure": figure, "seed": options.seed, "device": cpu_model()}
-        sys.stdout.write(json.dumps({**about, **row}) + "\n")
-        sys.stdout.flush()
-    raise SystemExit(not held)
+                yield figure, FIGURES[figure](served, options)
 
 
 if __name__ == "__main__":

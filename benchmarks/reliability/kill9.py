@@ -26,12 +26,13 @@ from pathlib import Path
 from shutil import copytree, rmtree
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 
-import segnas
 import stages  # noqa: F401  (imported here so that no child has to)
+from benchmarks.forked import fork
 from export.machine import cpu_model
 from files import sha256
 from searcher.learner import Learner
@@ -60,19 +61,7 @@ LIMIT = 120.0
 
 def start(command: str, run: Path) -> int:
     """The process id of a fork that runs the command."""
-    child = os.fork()
-    if child:
-        return child
-    code = 1
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        os.dup2(os.open(run.parent / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
-        sys.argv = ["segnas", command, str(run.parent / "recipe.yaml")]
-        segnas.main()
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        os._exit(code)
+    return fork(run.parent / "said", command, str(run.parent / "recipe.yaml"))
 
 
 def ended_within(child: int, seconds: float) -> bool:

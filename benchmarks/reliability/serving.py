@@ -10,7 +10,6 @@ server without a limit for bodies, and one whose deadline is ten times as long, 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import shutil
 import signal
@@ -20,15 +19,14 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.served import Reply, Served, example, serving, started, stuck
-from export.machine import cpu_model
+from benchmarks.served import Reply, Served, example, hold, serving, started, stuck
 
 MIB = 1 << 20
 Row = dict[str, Any]
@@ -263,15 +261,14 @@ def main() -> None:
     parser.add_argument("--forget", choices=["body", "deadline"])
     options = parser.parse_args()
     options.bundle = options.bundle.resolve()
-    held = True
+    raise SystemExit(not hold(measured(options), options.seed))
+
+
+def measured(options: argparse.Namespace) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The figures that were asked for, one after the other."""
     for figure in [options.only] if options.only else FIGURES:
         with tempfile.TemporaryDirectory() as folder:
-            row = FIGURES[figure](options, Path(folder))
-        held = held and row["holds"]
-        about = {"figure": figure, "seed": options.seed, "device": cpu_model()}
-        sys.stdout.write(json.dumps({**about, **row}) + "\n")
-        sys.stdout.flush()
-    raise SystemExit(not held)
+            yield figure, FIGURES[figure](options, Path(folder))
 
 
 if __name__ == "__main__":

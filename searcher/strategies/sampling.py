@@ -15,8 +15,6 @@ from searcher.strategies import Trial
 Proposal = Callable[[Sequence[Trial], random.Random], Genotype]
 """The next candidate, from all trials before it and chance: a function of both alone."""
 
-POPULATION, TOURNAMENT = 16, 4
-"""How many of the last trials are alive, and how many of them compete to have a child."""
 LOCAL = 0.5
 """The share of the candidates that lie near the best one."""
 
@@ -75,20 +73,5 @@ def near_best(space: Sampled, share: float = LOCAL) -> Proposal:
         if not trials or rng.random() >= share:
             return space.sample(rng)
         return space.mutate(max(trials, key=lambda trial: trial.score).genotype, rng)
-
-    return propose
-
-
-def aging(space: Sampled, population: int = POPULATION, tournament: int = TOURNAMENT) -> Proposal:
-    """Regularised evolution (Real et al., AAAI 2019): of some of the youngest the best has a child.
-
-    The oldest leaves whatever its score, so that luck does not live for ever.
-    """
-
-    def propose(trials: Sequence[Trial], rng: random.Random) -> Genotype:
-        if len(trials) < population:
-            return space.sample(rng)
-        competing = rng.sample(trials[-population:], tournament)
-        return space.mutate(max(competing, key=lambda trial: trial.score).genotype, rng)
 
     return propose

@@ -8,28 +8,22 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from threading import Barrier
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from export.assembly import Contents, Description, make_bundle
-from export.benchmark import isolated, jobs, nvml, rounds
-from export.benchmark.isolated import Unfit, answer, ask
+from export.benchmark import isolated, jobs, rounds
+from export.benchmark.isolated import answer, ask
 from export.benchmark.jobs import Order, check, differing, measured, megabytes, perform
 from export.benchmark.peak import peak_gflops
-from export.benchmark.reports import CV_LIMIT, judged, merged, steady
-from export.benchmark.rounds import Settings, alternated, benchmark, jobs_of, settled
+from export.benchmark.rounds import Settings, benchmark, jobs_of
 from export.benchmark.subjects import Job, Source, examples, opened
-from export.benchmark.timing import Samples, Timing, sampled, side_by_side
 from export.bundle import Artifact, Bundle
-from export.runtimes import Facts, Pixels
+from export.runtimes import Pixels
 from export.verify import Pair
 from models.network import Network
 
@@ -46,184 +40,8 @@ sys.meta_path.insert(0, Block())
 for name in sys.argv[1:]:
     importlib.import_module(name)
 """
-FACTS = Facts("onnxruntime", "none", "fp32", "a test", 1, "1.0", "fp32")
-STEADY = Samples(FACTS, 1, (8, 8), (1.0,) * 9 + (1.2,), (1.0,) * 10, 50.0, 2.5)
-NOISY = replace(STEADY, wall_ms=(1.0, 3.0) * 5)
 QUICK = Settings(iterations=3, warmup=0, streams=1)
 FIRST = Job("", "onnxruntime", "fp32", 1)
-
-
-class Fake:
-    """A call that takes a known time; ``spent`` are the milliseconds of each."""
-
-    def __init__(self, sleep: float, work: float) -> None:
-        self.sleep, self.work = sleep, work
-        self.spent: list[float] = []
-
-    def __call__(self) -> None:
-        start, busy = time.perf_counter(), time.process_time()
-        time.sleep(self.sleep)
-        while time.process_time() - busy < self.work:
-            pass
-        self.spent.append(1e3 * (time.perf_counter() - start))
-
-
-def test_five_milliseconds_of_sleep_are_five_milliseconds() -> None:
-    call = Fake(sleep=0.005, work=0)
-    wall, cpu = sampled(call, warmup=3, iterations=20)
-    truth = float(np.median(call.spent[3:]))
-    assert (len(call.spent), len(wall), len(cpu)) == (23, 20, 20)
-    assert 5 <= truth <= Timing.of(wall).p50 <= 1.05 * truth + 0.1
-    assert Timing.of(cpu).p50 < 2.5
-
-
-def test_work_counts_as_processor_time() -> None:
-    _, cpu = sampled(Fake(sleep=0, work=0.004), warmup=1, iterations=10)
-    assert 4 <= Timing.of(cpu).p50 < 8
-
-
-def test_engines_side_by_side_run_at_once() -> None:
-    meeting, ran = Barrier(3, timeout=60), []
-
-    def call() -> None:
-        ran.append(1)
-        if len(ran) > 3:  # the first of each is uncounted, and alone
-            meeting.wait()
-
-    rate, cores = side_by_side([call] * 3, 5)
-    assert rate > 0
-    assert cores >= 0
-    assert len(ran) == 3 + 3 * 5
-
-
-@given(st.lists(st.floats(0.01, 1e4), min_size=1, max_size=50))
-def test_percentiles_are_ordered(ms: list[float]) -> None:
-    timing = Timing.of(ms)
-    assert min(ms) <= timing.p50 <= timing.p90 <= timing.p99 <= max(ms)
-    assert timing.cv >= 0
-
-
-@pytest.mark.parametrize(
-    ("calls", "believed"),
-    [
-        ([[1.0, 1.0, 1.0]], True),
-        ([[1.0, 2.0, 3.0]], False),
-        ([[1.0, 9.0], [1.0, 1.0]], True),
-        ([[1.0, 1.0], [2.0, 2.0]], False),
-    ],
-    ids=["quiet", "noisy", "one round of two is quiet", "quiet rounds of two speeds"],
-)
-def test_a_clock_that_varies_has_no_number(calls: list[list[float]], believed: bool) -> None:
-    timing, cv = judged(calls, [Timing.of(one).cv <= CV_LIMIT for one in calls])
-    assert (timing is not None) is believed
-    assert (cv <= CV_LIMIT) is believed
-    if timing is not None:
-        assert timing.p50 == 1.0, "the noisy round does not count"
-
-
-@given(st.lists(st.lists(st.floats(0.1, 10), min_size=2, max_size=9), min_size=1, max_size=5))
-def test_what_is_printed_varied_by_ten_per_cent_at_most(calls: list[list[float]]) -> None:
-    timing, cv = judged(calls, [True] * len(calls))
-    if timing is not None:
-        assert timing.cv == cv <= CV_LIMIT
-
-
-def test_each_clock_is_judged_by_itself() -> None:
-    report = merged([NOISY, NOISY])
-    assert report.wall_ms is None
-    assert report.cpu_ms is not None
-    assert (report.fps, report.latency, report.iterations) == (None, 1.0, 20)
-    assert report.refusals == ["onnxruntime (fp32), 1 thread: wall time varied by 50% (limit 10%)"]
-    row = json.loads(json.dumps(report.row()))
-    assert row["wall_ms"] is row["fps"] is None
-    assert row["cv"]["wall_ms"] == pytest.approx(0.5)
-
-
-def test_wall_time_that_others_had_has_no_number() -> None:
-    shared = replace(STEADY, wall_ms=(3.0,) * 10)
-    report = merged([shared])
-    assert (report.wall_ms, report.fps) == (None, None)
-    assert report.refusals == [
-        "onnxruntime (fp32), 1 thread: wall time went to others, 67% of it (limit 10%)"
-    ]
-    on_gpu = replace(FACTS, runtime="tensorrt")
-    report = merged([replace(shared, facts=on_gpu)])
-    assert report.wall_ms is not None, "a processor that waits for a GPU has nothing to do"
-    assert report.latency == 3.0
-    two = replace(STEADY, cpu_ms=(1.9,) * 10)
-    assert merged([two]).wall_ms is not None, "two threads are two seconds a second"
-
-
-def test_rounds_are_merged() -> None:
-    report = merged([STEADY, replace(STEADY, peak_rss_mb=60.0, batch=2, file_mb=9.0)])
-    assert (report.iterations, report.peak_rss_mb, report.file_mb) == (20, 60.0, 2.5)
-    row = json.loads(json.dumps(report.row()))
-    wanted = "runtime provider precision device threads batch size wall_ms cpu_ms fps peak_rss_mb"
-    assert {*wanted.split(), "versions", "iterations", "macs", "roofline", "gpu"} <= set(row)
-    assert set(row["wall_ms"]) == {"p50", "p90", "p99", "mean", "std"}
-    assert report.fps == pytest.approx(1000)
-
-
-def test_the_throughput_of_rounds_that_differ_is_not_printed() -> None:
-    assert steady([100.0, 101.0, 99.0]) == 100.0
-    assert steady([100.0, 150.0]) is None
-    assert steady([]) is None
-
-
-def test_gflops_are_two_a_multiply_add_and_the_roof_is_for_fp32() -> None:
-    report = replace(merged([STEADY]), macs=5_000_000, peak_gflops=40.0)
-    assert report.gflops == pytest.approx(10)
-    assert report.roofline == pytest.approx(0.25)
-    assert replace(report, precision="int8").roofline is None
-    assert replace(report, precision="fp16, computed in fp32").roofline == pytest.approx(0.25)
-    assert replace(report, macs=None).gflops is None
-    assert replace(report, cpu_ms=None).gflops is None
-
-
-def run_all(
-    monkeypatch: pytest.MonkeyPatch, names: str, found: Sequence[Samples | Unfit], count: int
-) -> tuple[str, list[list[Samples]], dict[str, str]]:
-    """Alternate orders whose measurements are ``found``, in turn."""
-    ran, answers = [], iter([*found, *[STEADY] * 99])
-
-    def note(order: Order) -> Samples:
-        ran.append(order.job.runtime)
-        one = next(answers)
-        if isinstance(one, Unfit):
-            raise one
-        return one
-
-    monkeypatch.setattr(rounds, "measured", note)
-    orders = [Order(replace(FIRST, runtime=name), 1, 1, "") for name in names]
-    samples, unfit = alternated(orders, count)
-    return "".join(ran), samples, unfit
-
-
-def test_jobs_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    order, samples, _ = run_all(monkeypatch, "abc", [], 2)
-    assert order == "abccba"
-    assert [len(one) for one in samples] == [2, 2, 2]
-
-
-def test_noisy_rounds_are_run_again_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    order, samples, _ = run_all(monkeypatch, "ab", [NOISY], 2)
-    assert order == "abbaa"
-    assert samples[0][0] is NOISY
-    assert settled(samples[0], 2)
-    order, samples, _ = run_all(monkeypatch, "a", [NOISY] * 99, 3)
-    assert order == "a" * 6
-    assert merged(samples[0]).wall_ms is None
-
-
-def test_what_does_not_fit_is_not_asked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    order, samples, unfit = run_all(monkeypatch, "ab", [Unfit("too large")], 2)
-    assert order == "abb"
-    assert len(samples) == 1
-    assert unfit == {"a (fp32), 1 thread": "a (fp32), 1 thread: too large"}
-
-
-def test_few_calls_are_one_round() -> None:
-    assert [Settings(iterations=n).rounds for n in (3, 19, 20, 30, 600)] == [1, 1, 2, 3, 3]
 
 
 def test_memory_is_the_engines_own(bundle_path: Path, tmp_path: Path) -> None:
@@ -409,46 +227,6 @@ def test_the_weights_beside_a_file_count_too(tmp_path: Path) -> None:
 
 def test_the_peak_is_of_the_threads_asked_for() -> None:
     assert 0.1 < peak_gflops(1) < 10_000
-
-
-class Library:
-    """What pynvml says of one hot GPU; it is not installed where these tests were written."""
-
-    class NVMLError(Exception): ...
-
-    NVML_CLOCK_GRAPHICS, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 0, 2, 0
-    nvmlClocksThrottleReasonSwPowerCap = 4
-    nvmlClocksThrottleReasonSwThermalSlowdown = 32
-    nvmlClocksThrottleReasonHwThermalSlowdown = 64
-    nvmlClocksThrottleReasonHwPowerBrakeSlowdown = 128
-
-    @staticmethod
-    def nvmlDeviceGetCurrentClocksThrottleReasons(_: object) -> int:
-        return 4 | 64
-
-    @staticmethod
-    def nvmlDeviceGetClockInfo(_: object, kind: int) -> int:
-        return 1980 if kind == 0 else 2619
-
-    @staticmethod
-    def nvmlDeviceGetPowerUsage(_: object) -> int:
-        return 310_400
-
-    @staticmethod
-    def nvmlDeviceGetTemperature(_: object, kind: int) -> int:
-        return 71
-
-
-def test_a_gpu_says_what_slows_it() -> None:
-    gpu = nvml.read(Library, object())
-    assert gpu.throttled_by == ("power", "heat, in hardware")
-    words = "GPU at 1980 MHz (memory 2619), 310 W, 71 C, throttled by power, heat, in hardware"
-    assert str(gpu) == words
-    assert str(replace(gpu, throttled_by=())).endswith("71 C, not throttled")
-
-
-def test_without_pynvml_or_a_gpu_nothing_is_said() -> None:
-    assert nvml.snapshot() is None
 
 
 def test_what_is_deployed_does_not_import_torch(tmp_path: Path) -> None:

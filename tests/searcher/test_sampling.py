@@ -20,10 +20,11 @@ from searcher.spaces.dpc import Dpc
 from searcher.spaces.fast_nas import FastNas
 from searcher.stopping import goes_on
 from searcher.strategies import Trial
+from searcher.strategies.evolution import aging
 from searcher.strategies.halving import halving, ladder
 from searcher.strategies.recurrence import unrolled
 from searcher.strategies.reinforce import Controller, Policy
-from searcher.strategies.sampling import Proposal, Sampling, aging, near_best, uniform
+from searcher.strategies.sampling import Proposal, Sampling, near_best, uniform
 
 SPACE = FastNas({})
 

@@ -26,8 +26,9 @@ from searcher.liveness import BEAT, Beats
 from searcher.search import CANDIDATES, GENOTYPE, TRIALS
 from searcher.spaces.fast_nas import FastNas
 from searcher.strategies import Trial
+from searcher.strategies.evolution import aging
 from searcher.strategies.reinforce import Policy
-from searcher.strategies.sampling import Proposal, Sampling, aging, near_best, uniform
+from searcher.strategies.sampling import Proposal, Sampling, near_best, uniform
 from searcher.studies import TURN, Claim, Study, begun, study
 
 SPACE = FastNas({})
