@@ -9,7 +9,7 @@ demo: $(INSTALLED)
 	$(BIN)/segnas build recipes/quickstart.yaml
 
 test: check
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ A recipe is one YAML file and names every stage; 'segnas build RECIPE' runs them
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -87,7 +88,7 @@ def search(
     if worker:
         with assist(source, set_) as work:
             say(f"trials run here: {work.assist()}; none is left to begin")
-        following(f"search {source}")
+        following(shlex.join(["search", str(source), *(f"--set={word}" for word in set_ or [])]))
         return
     with begin(source, set_) as work:
         folder = work.run / "search"

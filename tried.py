@@ -16,6 +16,7 @@ from searcher.checkpoint import read_log
 from searcher.cost import spent
 from searcher.fronts import BEST, COSTS, draw_fronts, draw_rivals, front, mean_of_best, scored
 from searcher.search import CANDIDATES, TRIALS
+from searcher.systems import USUAL
 
 HEADERS = ("Run", "System", "Strategy", "Candidates", "Score", "Best", f"Mean of best {BEST}")
 FIRST_NUMBER = 5
@@ -39,7 +40,8 @@ def row(run: Path) -> tuple[str, ...]:
     lines, recipe = lines_of(run), Recipe.find(run)
     name, scores = scored(lines)
     found = (f"{max(scores):.3f}", f"{mean_of_best(scores):.3f}")
-    return run.name, recipe.system, recipe.search.strategy or "-", str(len(lines)), name, *found
+    strategy = recipe.search.strategy or USUAL[recipe.system]
+    return run.name, recipe.system, strategy, str(len(lines)), name, *found
 
 
 def notes(runs: Sequence[Path]) -> Iterator[str]:

@@ -82,13 +82,13 @@ def cas(task: Task, search: Search) -> Strategy:
 def dpc(task: Task, search: Search) -> Strategy:
     """A head of five branches, at random and near the best, scored by mean IoU."""
     space = Dpc(search.sizes)
-    return by_trying(space, task, search, decided(space, task, search, "local"))
+    return by_trying(space, task, search, decided(space, task, search, USUAL["dpc"]))
 
 
 def fast_nas(task: Task, search: Search) -> Strategy:
     """A decoder's wiring and cell, by a controller, scored by the reward of its paper."""
     space = FastNas(search.sizes)
-    propose = decided(space, task, search, "ppo")
+    propose = decided(space, task, search, USUAL["fast_nas"])
     return by_trying(space, task, search, propose, lambda found: found.reward(task.background))
 
 
@@ -181,6 +181,8 @@ PROPOSALS: Mapping[str, Callable[[Sampled], Proposal]] = {
     "local": near_best,
     "evolution": aging,
 }
+USUAL: Mapping[str, str] = {"dpc": "local", "fast_nas": "ppo"}
+"""How the next candidate is chosen where the recipe does not say."""
 HALVING = "halving"
 """The strategy that says too for how long a candidate is trained."""
 CLIPS: Mapping[str, float | None] = {"ppo": CLIP, "reinforce": None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,8 @@ train: {{sizes: {{head: 12}}}}
 compute: {{precision: fp32, device: cpu, threads: 1}}
 """
 STRATEGIES = ("random", "evolution")
+USUAL = "ppo"
+"""What Fast NAS does where a recipe does not say."""
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +60,15 @@ def test_a_row_and_a_line_for_each_search(
     assert rows[1].split()[-2] == f"{best:.3f}"
     assert "evolution: searched in" in out
     assert images.read(tmp_path / "rivals.png").shape[1] > 300
+
+
+def test_a_strategy_that_no_recipe_names_is_said(
+    runs: list[Path], tmp_path: Path, segnas_once: Run
+) -> None:
+    run = shutil.copytree(runs[0], tmp_path / "unnamed")
+    recipe = run / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("strategy: random", "strategy: null"))
+    assert f" {USUAL} " in segnas_once("trials", run)[1]
 
 
 def test_the_best_are_measured_as_they_would_ship(runs: list[Path], segnas_once: Run) -> None:

@@ -70,6 +70,7 @@ def test_a_storage_that_a_recipe_names_is_shared(
     words = ["--set", f"search.storage=sqlite:///{tmp_path}/trials.db"]
     _, out, err = segnas_once("search", recipe, "--worker", *words)
     assert out.startswith("trials run here: 2"), err
+    assert f"search {recipe} --set=search.storage=sqlite:///" in out
     assert not (tmp_path / "run").exists()
     assert segnas_once("search", recipe, *words)[0] == 0
     refused(
