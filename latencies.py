@@ -6,10 +6,10 @@ import json
 import random
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -19,11 +19,12 @@ from export.runtimes import missing
 from files import sha256, write_text
 from models.genotype import Edge, Genotype
 from models.latency import LatencyTable, keys_of
-from recipe import Recipe
+from models.latency_model import LatencyModel
+from recipe import BANKED, Recipe
 from searcher.costs import Target, macs_price, parameters_price
 from searcher.data.catalogue import open_segmentation
 from searcher.pictures import ACCENT, FAINT, INK, save
-from searcher.spaces import SearchSpace, read_by
+from searcher.spaces import Sampled, SearchSpace, read_by
 from searcher.systems import SPACES
 from sections import Cost
 
@@ -32,6 +33,9 @@ NETWORKS = 30
 """How many random networks a check measures."""
 CORRECTING = 16
 """How many random networks correct a table, beside those of one op each."""
+
+
+Measured = TypeVar("Measured", LatencyTable, LatencyModel)
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def shipped(genotype: Genotype, recipe: Recipe) -> Genotype:
 
 def check_supernet(recipe: Recipe) -> None:
     """``ValueError`` for a system without a supernet: what it tries is measured whole."""
-    if recipe.system not in SPACES:
+    if recipe.system not in (*SPACES, *BANKED):
         hint = f"; 'segnas trials {recipe.out} --latency' measures the best that it tried"
         raise ValueError(
             f"system {recipe.system!r} has no supernet, so no op of it is measured"
@@ -98,9 +102,11 @@ def conditions(
     recipe: Recipe, runtime: str, device: str, precision: str, threads: int
 ) -> Conditions:
     """How the networks of a recipe are measured; ``ValueError`` for what cannot be."""
-    for name, asked, known in (("device", device, "cpu"), ("precision", precision, "fp32")):
-        if asked != known:
-            raise ValueError(f"--{name} {asked} cannot be measured here, only {known}")
+    quantised = recipe.system in BANKED and runtime == "onnxruntime"
+    precisions = ("fp32", "int8") if quantised else ("fp32",)
+    for name, asked, known in (("device", device, ("cpu",)), ("precision", precision, precisions)):
+        if asked not in known:
+            raise ValueError(f"--{name} {asked} cannot be measured here, only {' or '.join(known)}")
     if reason := missing(runtime):
         raise ValueError(reason)
     classes = len(open_segmentation(recipe.data).classes)
@@ -142,7 +148,7 @@ def told(table: LatencyTable, seconds: float) -> str:
     )
 
 
-def drawn(space: SearchSpace, count: int, seed: int) -> list[Genotype]:
+def drawn(space: Sampled, count: int, seed: int) -> list[Genotype]:
     """Random architectures of a space."""
     rng = random.Random(seed)
     return [space.sample(rng) for _ in range(count)]
@@ -164,7 +170,7 @@ def with_op(genotype: Genotype, op: str, space: SearchSpace) -> Genotype:
     return replace(genotype, graphs=graphs)
 
 
-def leave(found: Check, table: LatencyTable, path: Path) -> list[Path]:
+def leave(found: Check, table: LatencyTable | LatencyModel, path: Path) -> list[Path]:
     """Write a check beside its table as JSON and as a picture; the files."""
     facts = {name: getattr(table, name) for name in ("device", "runtime", "precision", "threads")}
     document = {**facts, "size": table.size, **found.row()}
@@ -174,7 +180,7 @@ def leave(found: Check, table: LatencyTable, path: Path) -> list[Path]:
     return beside
 
 
-def draw(found: Check, table: LatencyTable, path: Path) -> None:
+def draw(found: Check, table: LatencyTable | LatencyModel, path: Path) -> None:
     """Predicted over measured, a point a network."""
     figure = Figure(figsize=(5.6, 5.2), layout="constrained")
     axes = figure.add_subplot()
@@ -197,14 +203,14 @@ def draw(found: Check, table: LatencyTable, path: Path) -> None:
 def target_of(recipe: Recipe) -> Target | None:
     """What a recipe's search pays for, or None; ``ValueError`` where its table does not fit."""
     cost = recipe.search.cost
-    if cost is None:
+    if cost is None or cost.budget is not None:
         return None
     size = recipe.export.size or recipe.data.size
     prices = {"macs": macs_price, "parameters": parameters_price}
     if cost.metric in prices:
         price = prices[cost.metric]
         return Target(cost.metric, cost.weight, price, size, recipe.train.sizes)
-    table = fitting(recipe, cost, size)
+    table = fitting(recipe, cost, size, LatencyTable.load)
     return Target("latency", cost.weight, table.price, size, recipe.train.sizes, table.rest_ms)
 
 
@@ -221,15 +227,17 @@ def table_digest(recipe: Recipe) -> str | None:
     return sha256(path) if path.is_file() else None
 
 
-def fitting(recipe: Recipe, cost: Cost, size: tuple[int, int]) -> LatencyTable:
-    """The recipe's table; ``ValueError`` where it was measured of something else, with both."""
+def fitting(
+    recipe: Recipe, cost: Cost, size: tuple[int, int], load: Callable[[Path], Measured]
+) -> Measured:
+    """The recipe's table or model; ``ValueError`` where it was measured of something else."""
     path = table_path(recipe, cost)
     if not path.is_file():
         raise ValueError(
             f"search.cost.metric is latency and {path} does not exist: 'segnas latency RECIPE' "
             f"measures it"
         )
-    table = LatencyTable.load(path)
+    table = load(path)
     wanted: Sequence[tuple[str, object, object]] = (
         ("device", table.device, cost.device or cpu_model()),
         ("runtime", table.runtime, cost.runtime),

@@ -14,7 +14,7 @@ from documents import parse, read_yaml
 from lengths import STATIC, Dynamic
 from sections import Data, HeightWidth, Positive, Rate, Search, Strict, Train
 
-SystemName = Literal["darts", "auto_deeplab", "gas", "cas", "dpc", "fast_nas", "given"]
+SystemName = Literal["darts", "auto_deeplab", "gas", "cas", "dpc", "fast_nas", "realtime", "given"]
 
 Output = Literal["labels", "logits"]
 
@@ -85,7 +85,9 @@ class Compute(Strict):
     """Minutes between two states saved within an epoch; each epoch ends with one as well."""
 
 
-COSTED, UNROLLED = ("cas", "gas"), ("darts", "auto_deeplab", "cas")
+BANKED = ("realtime",)
+"""The systems whose candidates read their weights from one bank, within a budget."""
+COSTED, UNROLLED = ("cas", "gas", *BANKED), ("darts", "auto_deeplab", "cas")
 """The systems that mind a cost, and those that know gradients of second order."""
 DECODING = ("dpc", "fast_nas")
 """The systems that try decoders on an encoder."""
@@ -128,6 +130,23 @@ class Recipe(Strict):
                     f"{key} means nothing to system {self.system!r}: leave it out, or choose from "
                     f"{', '.join(systems)}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def has_a_budget(self) -> Self:
+        budget = self.search.cost.budget if self.search.cost else None
+        if self.system in BANKED and budget is None:
+            raise ValueError(
+                "search.cost.budget is needed: what a network may cost, such as "
+                "{metric: latency, budget: 6}"
+            )
+        if self.system not in (*BANKED, "given") and budget is not None:
+            raise ValueError(
+                f"search.cost.budget means nothing to system {self.system!r}, which weighs costs: "
+                f"leave it out, or choose from {', '.join(BANKED)}"
+            )
+        if self.system in BANKED and self.search.strategy:
+            raise ValueError(f"search.strategy: system {self.system!r} has its own: leave it out")
         return self
 
     @model_validator(mode="after")
@@ -179,7 +198,8 @@ class Recipe(Strict):
     @property
     def steps(self) -> int:
         """How many steps the search has: candidates, or epochs of a supernet."""
-        return self.search.trials if self.tries else self.search.epochs
+        counted = self.tries or self.system in BANKED
+        return self.search.trials if counted else self.search.epochs
 
     @classmethod
     def load(cls, path: Path, overrides: Iterable[str] = ()) -> Self:

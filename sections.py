@@ -91,12 +91,16 @@ class Cost(Strict):
     ``gas``: its logarithm.  ``cas``: where it lies between the cheapest network and the dearest, a
     number from 0 to 1 in any metric, so that the same weight fits all of them.
     """
+    budget: Rate | None = None
+    """``realtime``: what a network may cost at most: milliseconds, billions of multiply-adds, or
+    millions of parameters."""
     table: Path | None = None
     """``latency``: what ``segnas latency`` measured; ``latency.json`` of the run if absent."""
     device: str | None = None
     """``latency``: the processor that the table must be of; this machine's if absent."""
     runtime: RuntimeName = "onnxruntime"
-    precision: Literal["fp32"] = "fp32"
+    precision: Literal["fp32", "int8"] = "fp32"
+    """``int8``: ``realtime`` alone."""
     threads: Positive = 1
 
 
@@ -190,7 +194,8 @@ class Search(Strict):
     temperature: tuple[Rate, Rate] = (1.0, 0.1)
     """``gas``: of the noise with which ops are drawn, in the first and in the last epoch."""
     cost: Cost | None = None
-    """``gas``, ``cas``: what an architecture costs; absent, only the labels count."""
+    """``gas``, ``cas``: what an architecture costs; absent, only the labels count.  ``realtime``:
+    what it may cost."""
 
     @model_validator(mode="after")
     def leaves_time_to_search(self) -> Self:

@@ -136,22 +136,24 @@ def latency(
     source: Source,
     runtime: RuntimeChoice = "onnxruntime",
     device: Annotated[str, typer.Option(help="cpu: nothing else is measured yet.")] = "cpu",
-    precision: Annotated[str, typer.Option(help="fp32")] = "fp32",
+    precision: Annotated[str, typer.Option(help="fp32; int8 for realtime.")] = "fp32",
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     to: Annotated[Path | None, typer.Option(help="Instead of RUN/latency.json.")] = None,
     check: Annotated[bool, typer.Option("--check", help=CHECK)] = False,
     set_: Set = None,
 ) -> None:
-    """Measure what every op of a recipe's space costs on this machine: RUN/latency.json."""
+    """Measure what the networks of a recipe's space cost on this machine: RUN/latency.json."""
+    import budgeting
     import latencies
-    from recipe import Recipe
+    from recipe import BANKED, Recipe
 
     recipe = Recipe.find(source, set_ or [])
     latencies.check_supernet(recipe)
     path = to or recipe.out / latencies.TABLE
     how = latencies.conditions(recipe, runtime, device, precision, threads)
+    results = budgeting.results if recipe.system in BANKED else latencies.results
     with console.busy("measuring"):
-        for sentence, written in latencies.results(recipe, how, path, check):
+        for sentence, written in results(recipe, how, path, check):
             say(sentence)
             console.wrote(*written)
     following(f"search {source} --set search.cost.metric=latency --set search.cost.table={path}")

@@ -20,6 +20,7 @@ import architecture
 import reporting
 import shipment
 from album import ARCHITECTURE, HISTORY
+from budgeting import budget_of
 from console import Watch, busy, complain, watching
 from export.assembly import make_bundle
 from export.benchmark.rounds import Settings
@@ -155,7 +156,13 @@ class Build:
         task = search_task(self.recipe, classes, *splits, self.data.labels)
         batches = len(task.train) * (settings.proxy.longest if self.recipe.tries else 1)
         with watching("search", self.recipe.steps, batches) as watch:
-            task = replace(task, tick=watch.tick, target=target, background=self.data.background)
+            task = replace(
+                task,
+                tick=watch.tick,
+                target=target,
+                budget=budget_of(self.recipe, classes),
+                background=self.data.background,
+            )
             yield assembled(self.recipe.system, task, settings), task, watch
 
     def take(self, path: Path, stage: Stage) -> None:

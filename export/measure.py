@@ -26,6 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from export.formats.int8 import int8_from_onnx
 from export.formats.onnx import OPSET, onnx_from_network, quiet
 from export.machine import cpu_model
 from export.runtimes import missing
@@ -263,6 +264,8 @@ def network_calls(networks: Sequence[Genotype], conditions: Conditions) -> list[
     with TemporaryDirectory() as folder:
         for network in made:
             path = onnx_from_network(network, conditions.size, Path(folder) / "model.onnx")
+            if conditions.precision == "int8":
+                path = int8_from_onnx(path, Path(folder) / "int8.onnx", image.numpy())
             calls.append(session_call(path.read_bytes(), conditions.threads, image.numpy()))
     return calls
 

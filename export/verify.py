@@ -201,7 +201,8 @@ class Comparison:
             labels, wanted = self.engine(pixels), logits_of(self.network, pixels)
             right = wanted.argmax(1)
             images += len(pixels)
-            differences.append(np.abs(self.tap(pixels) - wanted).max())
+            found = whole(self.tap(pixels), wanted.shape)
+            differences.append(np.abs(found - wanted).max())
             same.append(np.mean(labels == right))
             scales.append(wanted.std(dtype=np.float64))
             count(ours, right, truth)
@@ -214,6 +215,13 @@ class Comparison:
             mean_iou(theirs) - mean_iou(ours),
             self.precision,
         )
+
+
+def whole(logits: Logits, shape: tuple[int, ...]) -> Logits:
+    """Logits of squares, [B, K, H/grain, W/grain], as those of their pixels, [B, K, H, W]."""
+    grain = -(-shape[2] // logits.shape[2])
+    spread = logits.repeat(grain, 2).repeat(grain, 3) if grain > 1 else logits
+    return spread[:, :, : shape[2], : shape[3]]
 
 
 def count(counts: Counts, found: NDArray[np.integer], truth: Labels) -> None:

@@ -241,6 +241,17 @@ def resize_corners(x: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
 
 
+def spread(x: Tensor, grain: int, size: tuple[int, int]) -> Tensor:
+    """[B, C, H/grain, W/grain] -> [B, C, H, W]: each value over a square, cut to ``size``.
+
+    As a resize to the nearest, which ONNX Runtime does in a fiftieth of the time of an expansion.
+    """
+    if grain == 1:
+        return x
+    squares = F.interpolate(x, scale_factor=float(grain), mode="nearest")
+    return squares[:, :, : size[0], : size[1]]
+
+
 def surely(x: Tensor, size: tuple[int, int]) -> bool:
     """Whether [B, C, h, w] has the height and width of ``size``.
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.cell import Place, concrete
 from models.families import CLASSIFIERS, FAMILIES
 from models.genotype import Genotype, Labels
-from models.layers import resize, spatial
+from models.layers import resize, spatial, spread
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
@@ -31,8 +31,23 @@ class Network(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, 3, H, W] in 0..255 -> logits [B, K, H, W], or [B, K, 1, 1] of a classifier."""
+        logits = self.squares(pixels)
+        if self.labels == "images":
+            return logits
+        return spread(logits, self.grain, spatial(pixels))
+
+    def squares(self, pixels: Tensor) -> Tensor:
+        """[B, 3, H, W] in 0..255 -> the logits of what gets a class: [B, K, H/grain, W/grain]."""
         logits = self.body((pixels - self.pixel_mean) / self.pixel_std)
-        return logits if self.labels == "images" else resize(logits, spatial(pixels))
+        if self.labels == "images":
+            return logits
+        height, width = spatial(pixels)
+        return resize(logits, (-(-height // self.grain), -(-width // self.grain)))
+
+    @property
+    def grain(self) -> int:
+        """The side in pixels of the squares that get one class each: mostly 1."""
+        return getattr(self.body, "grain", 1)
 
     @property
     def labels(self) -> Labels:
@@ -49,8 +64,13 @@ class PixelsToLabels(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """[B, H, W, 3] -> [B, H, W].  The cast comes first: TensorRT refuses to permute uint8."""
-        logits = self.network(pixels.float().permute(0, 3, 1, 2))
-        return logits.argmax(1).to(torch.uint8)
+        seen = pixels.float().permute(0, 3, 1, 2)
+        if not isinstance(self.network, Network):
+            return self.network(seen).argmax(1).to(torch.uint8)
+        squares = self.network.squares(seen).argmax(1, keepdim=True)
+        if self.network.grain > 1:  # TensorRT resizes no whole numbers
+            squares = spread(squares.float(), self.network.grain, spatial(seen))
+        return squares[:, 0].to(torch.uint8)
 
 
 class PixelsToLogits(nn.Module):

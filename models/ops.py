@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
+from models.blocks import FusedInverted, Inverted, Narrow, Partial, Pooled
 from models.layers import (
     ActConvNorm,
     DepthwiseSeparable,
@@ -47,6 +48,12 @@ OPS: dict[str, OpFactory] = {
     "pool_grid_2": lambda c, s: PoolGrid(c, 2, s),
     "pool_grid_4": lambda c, s: PoolGrid(c, 4, s),
     "pool_grid_8": lambda c, s: PoolGrid(c, 8, s),
+    "image_pool": lambda c, s: Pooled(c, s),
+    "narrow_3x3": lambda c, s: Narrow(c, s),
+    "fused_3x3_e2": lambda c, s: FusedInverted(c, 2, s),
+    "inverted_3x3_e3": lambda c, s: Inverted(c, 3, 3, s),
+    "inverted_5x5_e3": lambda c, s: Inverted(c, 3, 5, s),
+    "partial_3x3_e2": lambda c, s: Partial(c, s),
 }
 
 

@@ -16,6 +16,7 @@ from searcher.spaces.darts import Darts
 from searcher.spaces.dpc import Dpc
 from searcher.spaces.fast_nas import FastNas
 from searcher.spaces.gas import Gas
+from searcher.spaces.realtime import Realtime
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,18 @@ ABOUT: Mapping[str, About] = {
         search_cost="not published",
         source="abstract; layers and ops of the space are ours",
         space=lambda: Gas(10, 2, {}),
+    ),
+    "realtime": About(
+        paper="none: our own",
+        searched="depth, layers, widths, context and decoder, for a budget",
+        strategy="a bank of weights that all networks share, then evolution within the budget",
+        cost_term="a bound on latency, multiply-adds or parameters",
+        result="see docs/results.md",
+        where="CamVid, 360 x 480",
+        search_cost="see docs/results.md",
+        source="this project",
+        tried=lambda: Realtime({}),
+        parameters="none",
     ),
 }
 SEARCH = (

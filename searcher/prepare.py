@@ -13,7 +13,7 @@ from lightning_fabric import Fabric
 
 from models.genotype import Labels
 from models.network import Network
-from recipe import Compute, Recipe
+from recipe import BANKED, Compute, Recipe
 from searcher.data import DataSet, Split
 from searcher.data.augment import Augmented, Resized
 from searcher.data.batches import Batches, halves, held_out
@@ -83,16 +83,17 @@ def search_task(
 ) -> Task:
     """Weights learn on one half of ``train``, the architecture on the other.
 
-    Where both learn together they do so on all of it.  Candidates that are tried learn on nine
-    tenths of it and are scored on the rest, so that nothing is chosen by ``val``.
+    Where both learn together they do so on all of it.  Candidates that are tried, and a bank, learn
+    on nine tenths of it and are scored on the rest, so that nothing is chosen by ``val``.
     """
     settings = recipe.search
     size = settings.size or recipe.data.size
     crop = settings.crop or size
     look = Augmented(size, crop, settings.scale, settings.colour, pad=settings.pad)
-    joint = recipe.system in JOINT
-    weights, arch = (train, None) if joint or recipe.tries else halves(train, recipe.seed)
-    if recipe.tries:
+    scored = recipe.tries or recipe.system in BANKED
+    whole = scored or recipe.system in JOINT
+    weights, arch = (train, None) if whole else halves(train, recipe.seed)
+    if scored:
         weights, val = held_out(train, recipe.seed)
     workers = recipe.data.workers
     fabric = fabric_for(recipe.compute)

@@ -28,8 +28,10 @@ from searcher.spaces.decisions import Decisions
 from searcher.spaces.dpc import Dpc
 from searcher.spaces.fast_nas import FastNas
 from searcher.spaces.gas import Gas
+from searcher.spaces.realtime import Realtime
 from searcher.strategies import Strategy
 from searcher.strategies.bilevel import Bilevel
+from searcher.strategies.budgeted import Budgeted
 from searcher.strategies.evolution import aging
 from searcher.strategies.halving import Rungs, halving, ladder
 from searcher.strategies.joint import Joint
@@ -90,6 +92,14 @@ def fast_nas(task: Task, search: Search) -> Strategy:
     space = FastNas(search.sizes)
     propose = decided(space, task, search, USUAL["fast_nas"])
     return by_trying(space, task, search, propose, lambda found: found.reward(task.background))
+
+
+def realtime(task: Task, search: Search) -> Strategy:
+    """A network for a budget: one bank of weights, and evolution of those that read from it."""
+    assert task.budget is not None
+    space = Realtime(search.sizes)
+    task.budget.check(*space.ends())
+    return Budgeted(space, task, search, task.budget)
 
 
 def decided(space: Decisions, task: Task, search: Search, usual: str) -> Proposal:
@@ -171,6 +181,7 @@ SYSTEMS: Mapping[str, System] = {
     "cas": cas,
     "dpc": dpc,
     "fast_nas": fast_nas,
+    "realtime": realtime,
 }
 
 SCORES: Mapping[str, str] = {"fast_nas": "reward"}

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from models.genotype import Labels
 from pace import never
 from searcher import ranks
+from searcher.budgets import Budget
 from searcher.costs import Target
 from searcher.data.batches import Batch, Batches
 from searcher.losses import Criterion, cross_entropy
@@ -39,6 +40,8 @@ class Task:
     """Called for every batch to train on that was drawn."""
     target: Target | None = None
     """What an architecture costs, where the search minds."""
+    budget: Budget | None = None
+    """What one may cost, where the search has a bound."""
 
     def ready(self, batches: Batches, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from ``start`` on, on the task's device.

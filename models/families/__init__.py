@@ -3,7 +3,8 @@
 A family is a function ``(genotype, num_classes, place) -> body`` and the body maps normalised
 images [B, 3, H, W] to logits [B, K, h, w] at a stride of its own, or [B, K, 1, 1] where an image
 has one class.  Its ``middle``, where it has one, is the part whose output [B, C, h, w] an auxiliary
-head reads in training: that of its ``auxiliary_head(num_classes)``, or a general one.
+head reads in training: that of its ``auxiliary_head(num_classes)``, or a general one.  Its
+``grain``, where it has one, is the side in pixels of the squares that get one class each.
 
 A body with an ``encoder``, [B, 3, H, W] -> a tuple of maps, has ``decode(maps) -> logits`` too, so
 that the maps of an encoder that does not learn can be computed once.
@@ -25,6 +26,7 @@ from models.families.fusion_decoder import FusionDecoder
 from models.families.hnasnet import HnasNet
 from models.families.multi_scale import MultiScale
 from models.families.pyramid import Pyramid
+from models.families.realtime import Realtime
 from models.families.trellis import Trellis
 from models.genotype import Genotype
 
@@ -46,6 +48,7 @@ FAMILIES: dict[str, Family] = {
     "trellis": Trellis,
     "hnasnet": HnasNet,
     "pyramid": Pyramid,
+    "realtime": Realtime,
     "dense_prediction": DensePrediction,
     "fusion_decoder": FusionDecoder,
     "encoder_classifier": EncoderClassifier,

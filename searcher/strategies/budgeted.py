@@ -1,0 +1,202 @@
+"""Search within a budget: a bank of weights learns, then networks that read from it evolve.
+
+Single path one-shot (Guo et al., ECCV 2020) and once for all (Cai et al., ICLR 2020): while the
+bank learns, networks are drawn about the budget, and of those that share a batch the dearest
+teaches the others.  Afterwards a candidate is scored with the bank's weights and norms of its own,
+in a second or two.  The budget is a bound, never a part of the score.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from itertools import islice
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from models.genotype import Genotype
+from models.network import Network, build
+from pace import never
+from searcher.bank import Bank
+from searcher.budgets import NAMES, Budget
+from searcher.checkpoint import located
+from searcher.data.batches import Batch
+from searcher.distill import divergence
+from searcher.losses import cross_entropy
+from searcher.optimizers import parameter_groups, search_rate
+from searcher.spaces import Sampled
+from searcher.strategies import Trial
+from searcher.task import Task, finite
+from sections import Search
+
+PATHS = 3
+"""Networks that learn from each batch."""
+NEAR = (0.3, 1.6)
+"""While the bank learns: how much of the budget a network costs."""
+AROUND = (1.0, 0.5, 1.0, 0.75, 1.0, 1.25)
+"""The shares of the budget that candidates are sought at, in turn: the front around it."""
+PARENTS, FRESH, MUTATED = 12, 24, 0.5
+"""How many of the best have children, after how many random ones, and who has one parent."""
+CALIBRATION = 8
+"""Batches that a candidate's norms see before it is scored."""
+DRAWS = 2000
+"""How many networks are drawn in search of one of some cost."""
+
+
+class Elastic(Sampled, Protocol):
+    """A space whose networks may share their weights."""
+
+    def cross(self, one: Genotype, other: Genotype, rng: random.Random) -> Genotype:
+        """Some choices of one, the others of another."""
+
+    def widest(self) -> list[Genotype]:
+        """Networks that together have every layer, as wide as any has it."""
+
+
+class Budgeted:
+    """A trial is a candidate near the budget; before the first the bank learns."""
+
+    def __init__(self, space: Elastic, task: Task, search: Search, budget: Budget) -> None:
+        self.space, self.task, self.search, self.budget = space, task, search, budget
+        self.bank = Bank(space.widest(), task.num_classes)
+        task.place(self.bank)
+        groups = parameter_groups(self.bank, search.weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, search.lr)
+        self.epoch = self.batch = 0
+        self.trials: list[Trial] = []
+
+    def step(self, between: Callable[[], None] = never) -> Trial:
+        """The next candidate; of the first one, the bank's learning is a part."""
+        while self.epoch < self.search.epochs:
+            self.learn(between)
+        rng = random.Random(f"{self.task.train.seed}/{len(self.trials)}")
+        genotype = self.propose(rng)
+        score = self.task.value(self.inherited(genotype), between)
+        trial = Trial(genotype, score, self.budget.costs(genotype))
+        self.trials.append(trial)
+        return trial
+
+    def learn(self, between: Callable[[], None]) -> None:
+        """One epoch of the bank, or what is left of it."""
+        for batch in self.task.ready(self.task.train, self.epoch, self.batch):
+            share = (self.epoch + self.batch / len(self.task.train)) / self.search.epochs
+            for group in self.optimizer.param_groups:
+                group["lr"] = search_rate(self.search.lr, share)
+            rng = random.Random(f"bank {self.task.train.seed}/{self.epoch}/{self.batch}")
+            with located(self.epoch + 1, self.batch + 1, self.optimizer.param_groups[0]["lr"]):
+                self.update(batch, [self.near(rng) for _ in range(PATHS)])
+            self.batch += 1
+            between()
+        self.epoch, self.batch = self.epoch + 1, 0
+
+    def update(self, batch: Batch, paths: Sequence[Genotype]) -> None:
+        """One step of the bank: every path learns from the batch, and from the dearest of them."""
+        self.optimizer.zero_grad(set_to_none=True)
+        pixels, labels = batch
+        taught: Tensor | None = None
+        for genotype in sorted(paths, key=self.budget.of, reverse=True):
+            network = self.fresh(genotype).train()
+            with self.task.fabric.autocast():
+                logits = self.bank(network, pixels).float()
+            loss = cross_entropy(logits, labels)
+            if taught is not None:
+                loss = loss + divergence(logits, taught, labels, 1.0)
+            finite(loss).backward()
+            taught = logits.detach() if taught is None else taught
+        nn.utils.clip_grad_norm_(self.bank.parameters(), 5.0)
+        self.optimizer.step()
+
+    def near(self, rng: random.Random) -> Genotype:
+        """A random network that costs about the budget."""
+        low, high = (share * self.budget.limit for share in NEAR)
+        drawn = (self.space.sample(rng) for _ in range(DRAWS))
+        return self.nearest(drawn, lambda cost: low <= cost <= high, self.budget.limit)
+
+    def nearest(
+        self, drawn: Iterator[Genotype], fits: Callable[[float], bool], limit: float
+    ) -> Genotype:
+        """The first that fits, or else the one that costs nearest to ``limit``."""
+        missed: list[tuple[float, int, Genotype]] = []
+        for genotype in drawn:
+            cost = self.budget.of(genotype)
+            if fits(cost):
+                return genotype
+            missed.append((abs(cost - limit), len(missed), genotype))
+        return min(missed)[2]
+
+    def propose(self, rng: random.Random) -> Genotype:
+        """A candidate at one of the shares of the budget: a child of the best there, or random."""
+        share = AROUND[len(self.trials) % len(AROUND)]
+        tried = {trial.genotype.fingerprint for trial in self.trials}
+        parents = self.parents(share)
+        evolves = len(self.trials) >= FRESH and parents
+        draw = partial(self.child, parents) if evolves else self.space.sample
+        drawn = (draw(rng) for _ in range(DRAWS))
+        new = (genotype for genotype in drawn if genotype.fingerprint not in tried)
+        return self.nearest(new, lambda c: self.budget.at(c, share), share * self.budget.limit)
+
+    def parents(self, share: float) -> list[Genotype]:
+        """The best of those that cost no more than a share of the budget."""
+        limit = share * self.budget.limit
+        fit = [t for t in self.trials if t.costs[NAMES[self.budget.metric]] <= limit]
+        return [t.genotype for t in sorted(fit, key=lambda t: -t.score)[:PARENTS]]
+
+    def child(self, parents: Sequence[Genotype], rng: random.Random) -> Genotype:
+        """Of one parent, changed once or more, or of two."""
+        found = rng.choice(parents)
+        if rng.random() >= MUTATED:
+            found = self.space.cross(found, rng.choice(parents), rng)
+        for _ in range(rng.choice((0, 1, 1, 2, 3))):
+            found = self.space.mutate(found, rng)
+        return found
+
+    @torch.no_grad()
+    def inherited(self, genotype: Genotype) -> Network:
+        """A network with the bank's weights, whose norms have seen some batches."""
+        network = self.bank.network(genotype)
+        self.task.place(network)
+        norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.momentum = None
+        network.train()
+        for pixels in self.seen:
+            self.task.logits(network, pixels)
+        for norm in norms:
+            norm.momentum = 0.1
+        return network.eval()
+
+    @cached_property
+    def seen(self) -> list[Tensor]:
+        """What norms see: the same for all candidates."""
+        return [pixels for pixels, _ in islice(self.task.ready(self.task.train, 0), CALIBRATION)]
+
+    def fresh(self, genotype: Genotype) -> Network:
+        """A network that the bank lends its weights to: of its own it has norms alone."""
+        with torch.random.fork_rng([]):
+            network = build(genotype, self.task.num_classes)
+        self.task.place(network)
+        return network
+
+    def choose(self, trials: Sequence[Trial]) -> Trial:
+        """The best at the budget; where none is there, the best within it."""
+        costs = [trial.costs[NAMES[self.budget.metric]] for trial in trials]
+        pairs = list(zip(trials, costs, strict=True))
+        at = [trial for trial, cost in pairs if self.budget.at(cost)]
+        within = [trial for trial, cost in pairs if cost <= self.budget.limit]
+        return max(at or within or trials, key=lambda trial: trial.score)
+
+    def state_dict(self) -> dict[str, Any]:
+        state = {"bank": self.bank.state_dict(), "epoch": self.epoch, "batch": self.batch}
+        if self.epoch < self.search.epochs:
+            state["optimizer"] = self.optimizer.state_dict()
+        return {**state, "trials": [trial.state() for trial in self.trials]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.bank.load_state_dict(state["bank"])
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        if "optimizer" in state:
+            self.optimizer.load_state_dict(state["optimizer"])
+        self.trials = [Trial.from_state(trial) for trial in state["trials"]]
