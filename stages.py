@@ -46,6 +46,7 @@ from searcher.prepare import check_labels, search_task, settled, train_task
 from searcher.ranks import decided, meet, several
 from searcher.search import GENOTYPE, TRIALS
 from searcher.spaces import read_by
+from searcher.strategies.budgeted import Budgeted
 from searcher.systems import CLASSIFYING, SCORES, assembled
 from searcher.task import Task
 from searcher.tracking import EVENTS, Tracker, tracking
@@ -124,7 +125,11 @@ class Build:
         if leads():
             if sentence := too_heavy(trial.costs):
                 complain(sentence)
-            stage.finish(GENOTYPE, TRIALS, *album.draw_search(stage.folder))
+            left = [GENOTYPE, TRIALS, *album.draw_search(stage.folder)]
+            if isinstance(strategy, Budgeted):
+                weights.save(strategy.inherited(trial.genotype), stage.folder)
+                left += [weights.NETWORK, weights.WEIGHTS]
+            stage.finish(*left)
         meet()
         return True
 

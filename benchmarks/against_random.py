@@ -3,7 +3,8 @@
 python benchmarks/against_random.py RECIPE [--set data.root=DIR ...]
 
 The recipe's search runs; then its genotype and five drawn at random from the same space are trained
-alike, as the recipe's ``train`` says.  Each is a run of its own below ``out``: killed, it goes on.
+alike, as the recipe's ``train`` says.  Where the search has a budget they are eight, which cost
+what it allows.  Each is a run of its own below ``out``: killed, it goes on.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import json
 import random
 import statistics
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from budgeting import budget_of
 from export.machine import cpu_model
 from models import weights
 from models.genotype import Genotype
@@ -23,20 +27,23 @@ from recipe import Recipe
 from searcher.checkpoint import read_log
 from searcher.prepare import search_task
 from searcher.search import GENOTYPE
-from searcher.spaces import SearchSpace
+from searcher.strategies.budgeted import Budgeted, Draw
 from searcher.systems import SYSTEMS
 from searcher.train import METRICS
 from stages import Build
 
-DRAWN = 5
+DRAWN, AT_A_BUDGET = 5, 8
 
 
-def space_of(work: Build) -> SearchSpace:
-    """The space that a recipe searches."""
-    recipe = work.recipe
-    task = search_task(recipe, len(work.data.classes), work.train_split, work.val_split)
+def chance(work: Build) -> tuple[Draw, int]:
+    """What draws from the space that a recipe searches, and how often it is asked."""
+    recipe, classes = work.recipe, len(work.data.classes)
+    task = search_task(recipe, classes, work.train_split, work.val_split)
+    task = replace(task, budget=budget_of(recipe, classes))
     strategy: Any = SYSTEMS[recipe.system](task, recipe.search)
-    return strategy.supernet.space
+    if isinstance(strategy, Budgeted):
+        return partial(strategy.at, 1.0, strategy.space.sample), AT_A_BUDGET
+    return strategy.supernet.space.sample, DRAWN
 
 
 def trained(work: Build, name: str, genotype: Genotype, words: list[str]) -> dict[str, float]:
@@ -64,9 +71,9 @@ def main() -> None:
     work = Build(Recipe.load(Path(sys.argv[1]), words))
     work.search()
     found = Genotype.load(work.run / "search" / GENOTYPE)
-    space, rng = space_of(work), random.Random(work.recipe.seed)
+    (draw, count), rng = chance(work), random.Random(work.recipe.seed)
     chosen = trained(work, "found", found, words)
-    drawn = [trained(work, f"random{i}", space.sample(rng), words) for i in range(DRAWN)]
+    drawn = [trained(work, f"random{i}", draw(rng), words) for i in range(count)]
     scores = [one["miou"] for one in drawn]
     row = {
         "system": work.recipe.system,

@@ -29,7 +29,7 @@ from export.machine import cpu_model, peak_rss_mb
 from models.genotype import Genotype
 from recipe import Recipe
 from searcher.checkpoint import read_log
-from searcher.estimators import ProxyTraining, Stage, by_adam, encoder_by_sgd
+from searcher.estimators import Estimator, ProxyTraining, Stage, by_adam, encoder_by_sgd
 from searcher.prepare import search_task
 from searcher.sources import Decoders, Whole
 from searcher.strategies import Trial
@@ -61,7 +61,7 @@ def naive(proxy: ProxyTraining, recipe: Recipe) -> ProxyTraining:
 
 
 def scored(
-    estimate: ProxyTraining, genotypes: Sequence[Genotype], seed: int, log: Path
+    estimate: Estimator, genotypes: Sequence[Genotype], seed: int, log: Path
 ) -> Iterator[dict[str, Any]]:
     """A line for each candidate, with the CPU seconds of all threads; old ones are read."""
     lines = read_log(log) if log.exists() else []

@@ -46,6 +46,9 @@ DRAWS = 2000
 """How many networks are drawn in search of one of some cost."""
 
 
+Draw = Callable[[random.Random], Genotype]
+
+
 class Elastic(Sampled, Protocol):
     """A space whose networks may share their weights."""
 
@@ -130,10 +133,13 @@ class Budgeted:
     def propose(self, rng: random.Random) -> Genotype:
         """A candidate at one of the shares of the budget: a child of the best there, or random."""
         share = AROUND[len(self.trials) % len(AROUND)]
-        tried = {trial.genotype.fingerprint for trial in self.trials}
         parents = self.parents(share)
         evolves = len(self.trials) >= FRESH and parents
-        draw = partial(self.child, parents) if evolves else self.space.sample
+        return self.at(share, partial(self.child, parents) if evolves else self.space.sample, rng)
+
+    def at(self, share: float, draw: Draw, rng: random.Random) -> Genotype:
+        """The first of what is drawn that costs a share of the budget and was not tried."""
+        tried = {trial.genotype.fingerprint for trial in self.trials}
         drawn = (draw(rng) for _ in range(DRAWS))
         new = (genotype for genotype in drawn if genotype.fingerprint not in tried)
         return self.nearest(new, lambda c: self.budget.at(c, share), share * self.budget.limit)

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.genotype import Edge, Genotype
+from models.families.realtime import grain_of
+from models.genotype import Edge, Genotype, Size
 from models.network import PixelsToLabels, build, macs, parameters
 from models.ops import make_op
 from models.workload import WEIGHTS, multiply_adds, workload
@@ -84,7 +85,9 @@ def test_a_skip_is_no_layer_and_a_layer_is_added_to_what_it_reads() -> None:
         ({}, {"widths": 4}, "sizes.widths must list the channels of 2 to 6 stages"),
     ],
 )
-def test_a_wrong_graph_or_size_is_named(graphs: dict, sizes: dict, message: str) -> None:
+def test_a_wrong_graph_or_size_is_named(
+    graphs: dict[str, tuple[Edge, ...]], sizes: dict[str, Size], message: str
+) -> None:
     wrong = replace(SMALL, graphs={**SMALL.graphs, **graphs}, sizes={**SMALL.sizes, **sizes})
     with pytest.raises(ValueError, match=message):
         build(wrong, 3)
@@ -99,8 +102,7 @@ def test_a_missing_graph_is_named(name: str) -> None:
 
 def test_what_a_partial_convolution_leaves_alone_is_passed_on() -> None:
     op = make_op("partial_3x3_e2", 8).eval()
-    seen = op.get_submodule("spatial")
-    assert (seen.in_channels, seen.out_channels) == (2, 2)
+    assert op.get_parameter("spatial.weight").shape == (2, 2, 3, 3)
     x = torch.rand(1, 8, 5, 5)
     moved = x.clone()
     moved[:, 4:, 2, 2] += 1
@@ -117,7 +119,7 @@ def test_a_workload_is_what_the_network_does(seed: int) -> None:
     assert work[WEIGHTS] == pytest.approx(parameters(network) / 1e6)
     pools = sum(edge.op.startswith("pool_grid") for edge in genotype.graphs["context"])
     counted = macs(network, (72, 100)) / 1e6
-    assert work["classified"] == 5 * 72 * 100 / 1e6 / genotype.sizes["grain"] ** 2
+    assert work["classified"] == 5 * 72 * 100 / 1e6 / grain_of(genotype) ** 2
     assert multiply_adds(work) == pytest.approx(counted, rel=1e-6 if not pools else 1e-2)
 
 

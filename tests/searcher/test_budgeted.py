@@ -93,7 +93,7 @@ def test_candidates_lie_where_they_are_sought_and_none_is_tried_twice(tiny_task:
 
 
 def test_evolution_finds_what_scores(tiny_task: MakeTask) -> None:
-    """Where the score is a share of the ops, children of the best have more of it than the first."""
+    """Where the score is a share of the ops, children of the best have more of it."""
     made = strategy(tiny_task())
     made.epoch = 2
     scores = []
