@@ -121,6 +121,7 @@ class Recipe(Strict):
         wanted = [
             ("search.cost", cost, COSTED),
             ("search.order: 2", order, UNROLLED),
+            ("search.bank", self.search.bank is not None, BANKED),
             ("search.encoder", self.search.encoder is not None, DECODING),
             ("search.strategy: " + str(self.search.strategy), self.by_controller, DECODING),
         ]

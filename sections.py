@@ -159,6 +159,8 @@ class Search(Strict):
     encoder: Path | None = None
     """``dpc``, ``fast_nas``: weights of an encoder, as in ``train.encoder``; it stays as it is, and
     what it makes of the images is computed once for all candidates."""
+    bank: Path | None = None
+    """``realtime``: the folder of an earlier search, whose bank is taken and learns no more."""
     epochs: Positive = 8
     warmup: Annotated[int, Field(strict=True, ge=0)] = 3
     """Epochs in which only the weights learn and the architecture waits."""

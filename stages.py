@@ -37,6 +37,7 @@ from pace import Pace, Stop, leads
 from recipe import Compute, Recipe
 from runs import Stage
 from searcher import checkpoint, pictures
+from searcher.bank import BANK
 from searcher.blueprints import draw_architecture
 from searcher.data import DataSet, Split
 from searcher.data.batches import kept
@@ -97,6 +98,8 @@ class Build:
             document["search"] = {"genotype": genotype.fingerprint}
         if section == "search" and self.recipe.search.encoder:
             document["search"]["encoder"] = digest(weights.file_of(self.recipe.search.encoder))
+        if section == "search" and self.recipe.search.bank:
+            document["search"]["bank"] = digest(self.recipe.search.bank / BANK)
         if section == "search" and (teacher := self.recipe.search.proxy.teacher):
             document["search"]["proxy"]["teacher"] = digest(weights.file_of(teacher))
         if section == "search" and (cost := document["search"].get("cost")):
@@ -128,7 +131,8 @@ class Build:
             left = [GENOTYPE, TRIALS, *album.draw_search(stage.folder)]
             if isinstance(strategy, Budgeted):
                 weights.save(strategy.inherited(trial.genotype), stage.folder)
-                left += [weights.NETWORK, weights.WEIGHTS]
+                strategy.bank.save(stage.folder / BANK)
+                left += [weights.NETWORK, weights.WEIGHTS, BANK]
             stage.finish(*left)
         meet()
         return True

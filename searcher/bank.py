@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from pathlib import Path
 
 import torch
+from safetensors.torch import save as packed
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from files import write_bytes
 from models.genotype import Genotype
 from models.network import Network, build
+from models.weights import read
 
 Sizes = tuple[int, ...]
+BANK = "bank.safetensors"
 
 
 class Bank(nn.Module):
@@ -57,6 +62,23 @@ class Bank(nn.Module):
     def size(self) -> int:
         """How many numbers it has."""
         return sum(p.numel() for p in self.weights.values())
+
+    def save(self, path: Path) -> None:
+        """Write its weights, as safetensors."""
+        write_bytes(path, packed({n: t.detach().contiguous() for n, t in self.weights.items()}))
+
+    def load(self, path: Path) -> None:
+        """Take the weights at ``path``; ``ValueError`` where they are not of this space."""
+        tensors = read(path)
+        shapes = {name: tensor.shape for name, tensor in tensors.items()}
+        if shapes != {name: p.shape for name, p in self.weights.items()}:
+            raise ValueError(
+                f"search.bank: {path} is the bank of another space or other classes: name a search "
+                f"with the same search.sizes on this data"
+            )
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                self.weights[name].copy_(tensor)
 
 
 def plain(name: str) -> str:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from models.genotype import Genotype
 from models.network import Network, build
 from pace import never
-from searcher.bank import Bank
+from searcher.bank import BANK, Bank
 from searcher.budgets import NAMES, Budget
 from searcher.checkpoint import located
 from searcher.data.batches import Batch
@@ -69,6 +69,9 @@ class Budgeted:
         groups = parameter_groups(self.bank, search.weight_decay)
         self.optimizer = torch.optim.AdamW(groups, search.lr)
         self.epoch = self.batch = 0
+        if search.bank:
+            self.bank.load(search.bank / BANK)
+            self.epoch = search.epochs
         self.trials: list[Trial] = []
 
     def step(self, between: Callable[[], None] = never) -> Trial:

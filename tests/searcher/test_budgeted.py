@@ -192,3 +192,17 @@ def test_a_search_leaves_its_candidates_and_what_they_cost(
     assert Genotype.load(tmp_path / "genotype.json") == chosen.genotype
     assert chosen.costs["gmacs"] <= BUDGET.limit
     assert len((tmp_path / "candidates.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_bank_is_taken_and_one_of_another_space_is_refused(
+    tiny_task: MakeTask, bank: Bank, tmp_path: Path
+) -> None:
+    bank.save(tmp_path / "bank.safetensors")
+    made = strategy(tiny_task(), bank=tmp_path)
+    assert made.epoch == 2
+    made.step()
+    for name, weight in bank.weights.items():
+        assert torch.equal(made.bank.weights[name], weight)
+    Bank(SPACE.widest(), 5).save(tmp_path / "bank.safetensors")
+    with pytest.raises(ValueError, match=r"search.bank: .* is the bank of another space or other"):
+        strategy(tiny_task(), bank=tmp_path)
