@@ -257,7 +257,7 @@ class Distill(Strict):
     """A network that teaches the one that is trained."""
 
     teacher: Path
-    """The folder of a training or of a bundle, on the same classes."""
+    """The folder of a training or of a bundle, or ``zoo:NAME``, on the same classes."""
     weight: Rate = 1.0
     """How much the teacher's logits count beside the loss on the labels."""
     temperature: Rate = 1.0
@@ -279,6 +279,10 @@ class Train(Strict):
     encoder: Path | None = None
     """Weights that the encoder starts from: the folder of a training or of a bundle, or a
     safetensors file, of an encoder of the same size."""
+    start: Path | None = None
+    """Weights that the whole network starts from: the folder of a training or of a bundle,
+    ``zoo:NAME``, or a safetensors file, of the same genotype.  Where it knows another number of
+    classes its classifier begins anew."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: Rate = 4e-3
     """The highest learning rate."""
@@ -329,4 +333,10 @@ class Train(Strict):
             raise ValueError("train.warmup must be below train.epochs")
         if self.warmup and self.schedule == "one_cycle":
             raise ValueError("train.warmup is for poly and cosine: one_cycle rises by itself")
+        return self
+
+    @model_validator(mode="after")
+    def starts_once(self) -> Self:
+        if self.start and self.encoder:
+            raise ValueError("train.start fills the encoder too: leave out train.encoder")
         return self
