@@ -136,7 +136,8 @@ class Search(Strict):
     """The search: how large the supernet is and how long it is trained, or what is tried."""
 
     genotype: Path | None = None
-    """A genotype's JSON, or ``published/NAME``: it is taken and nothing is searched."""
+    """A genotype's JSON, ``published/NAME``, ``zoo:NAME``, or the folder of a training or a bundle:
+    it is taken and nothing is searched."""
     strategy: Strategy | None = None
     """How a system that tries candidates chooses the next: at random; at random and near the best;
     by evolution; many for a short time and the best for longer (successive halving); by a
