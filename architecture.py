@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import zoo
 from arguments import parse_size
 from console import following, say, table, wrote
 from models import published
@@ -54,10 +55,12 @@ def json_path(wanted: bool, named: Path | None) -> str | None:
 
 
 def find(what: Path) -> Subject | None:
-    """What ``published/NAME``, a JSON file or the folder of a run holds; nothing for a recipe.
+    """What ``published/NAME``, ``zoo:NAME``, a JSON file or a run's folder holds.
 
-    ``ValueError`` names the file or the name that is wrong.
+    Nothing for a recipe.  ``ValueError`` names the file or the name that is wrong.
     """
+    if (folder := zoo.folder_of(what)) != what:
+        return replace(in_file(folder / NETWORKS[1]), name=str(what), size=size_of(folder))
     if what.is_dir():
         return in_folder(what)
     if not what.is_file() and str(what).startswith(published.PREFIX):
@@ -71,12 +74,20 @@ def in_folder(folder: Path) -> Subject | None:
     names = [name for name in (*NETWORKS, GENOTYPE) if (folder / name).is_file()]
     if not names:
         return None
-    size = None
+    return replace(in_file(folder / names[0]), size=size_of(folder))
+
+
+def size_of(folder: Path) -> tuple[int, int] | None:
+    """What a run's recipe says of its images, or a bundle of what it reads."""
     if (folder / "recipe.yaml").is_file():
         from recipe import Recipe
 
-        size = Recipe.load(folder / "recipe.yaml").data.size
-    return replace(in_file(folder / names[0]), size=size)
+        return Recipe.load(folder / "recipe.yaml").data.size
+    if (folder / "manifest.json").is_file():
+        from export.bundle import Bundle
+
+        return Bundle.load(folder).manifest.size
+    return None
 
 
 def in_file(path: Path) -> Subject:
@@ -186,17 +197,19 @@ def tell(subject: Subject, found: Anatomy) -> None:
 
 
 def given(path: Path) -> Genotype:
-    """The genotype that a recipe names: a file, or ``published/NAME``.
+    """The genotype that a recipe names: a file, ``published/NAME``, or that of a network's folder.
 
-    ``ValueError`` where the file is not one, or nothing of that name was published.
+    ``ValueError`` where the file is not one, or there is nothing of that name.
     """
     if path.is_file():
-        return Genotype.load(path)
-    if str(path).startswith(published.PREFIX):
-        try:
-            return published.load(str(path)).genotype
-        except ValueError as error:
-            raise ValueError(f"search.genotype: {error}") from None
-    raise ValueError(
-        f"search.genotype: {path} does not exist; name a genotype's JSON file or published/NAME"
-    )
+        return in_file(path).genotype
+    try:
+        found = None if path.suffix == ".json" else find(path)
+    except ValueError as error:
+        raise ValueError(f"search.genotype: {error}") from None
+    if found is None:
+        raise ValueError(
+            f"search.genotype: {path} does not exist or holds none; name a genotype's JSON file, "
+            f"published/NAME, zoo:NAME, or the folder of a training or a bundle"
+        )
+    return found.genotype

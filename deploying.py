@@ -15,7 +15,7 @@ app = typer.Typer()
 bundles = typer.Typer(no_args_is_help=True, help="Check a bundle.")
 app.add_typer(bundles, name="bundle")
 
-BundlePath = Annotated[Path, typer.Argument(help="A bundle, such as runs/quickstart/bundle.")]
+BundlePath = Annotated[Path, typer.Argument(help="A bundle, as runs/quickstart/bundle; zoo:NAME.")]
 Precision = Annotated[str | None, typer.Option(help="fp32, fp16, bf16 or int8; the file's first.")]
 FORMATS = "Beside ONNX, with commas: onnx-int8,openvino. Kept in the run's recipe."
 OUTPUT = "labels, or logits as float32 for those who need them. Kept in the run's recipe."
@@ -28,7 +28,9 @@ COMPARE = "Alternate two of them in one process: the ratio of their times and ho
 HISTORY = "Print how the numbers moved, and measure nothing."
 STREAMS = "Engines side by side for the throughput; 0 takes as many as the cores hold."
 PICTURE = "For the way from file to colours; the bundle's first example if absent."
-SERVED = "Bundles; NAME=BUNDLE calls one otherwise than it calls itself."
+SERVED = "Bundles or zoo:NAME; OTHER=BUNDLE calls one otherwise than it calls itself."
+ADD = "A run that was built: its bundle becomes an entry, without a picture of its data."
+LICENCE = "What the weights may be used for; needed unless their data is drawn."
 EVIDENCE = "A folder for scores.json, confusion.png and pictures of the worst images."
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to the runtime.")]
 
@@ -182,6 +184,25 @@ def serve(
 
     engine = Engine(runtime, precision, threads, Limits(queue, deadline))
     run(bundles, engine, host=host, port=port, ready=ready)
+
+
+@app.command()
+def zoo(
+    add: Annotated[Path | None, typer.Option(help=ADD)] = None,
+    name: Annotated[str | None, typer.Option(help="Of the entry; the run's if absent.")] = None,
+    licence: Annotated[str | None, typer.Option(help=LICENCE)] = None,
+    to: Annotated[Path | None, typer.Option(help="The folder of entries, if another.")] = None,
+    json_: Json = None,
+) -> None:
+    """List the networks that ship with their weights, for zoo:NAME; or add one that was built."""
+    import entries
+
+    if add is None:
+        entries.tell(json_, name, licence, to)
+        return
+    entry = entries.add(add, name, licence, to)
+    console.wrote(*sorted(entry.iterdir()))
+    following(f"bundle verify {entry}", "zoo")
 
 
 @app.command()

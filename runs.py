@@ -92,7 +92,7 @@ class Stage:
     def done(self) -> bool:
         """Whether the stage is finished, from the same key, and its files are as it left them."""
         record = self.record()
-        return record is not None and record["key"] == self.key and self.whole
+        return record is not None and not differences(record["key"], self.key) and self.whole
 
     @property
     def whole(self) -> bool:

@@ -140,7 +140,8 @@ class Search(Strict):
     """The search: how large the supernet is and how long it is trained, or what is tried."""
 
     genotype: Path | None = None
-    """A genotype's JSON, or ``published/NAME``: it is taken and nothing is searched."""
+    """A genotype's JSON, ``published/NAME``, ``zoo:NAME``, or the folder of a training or a bundle:
+    it is taken and nothing is searched."""
     strategy: Strategy | None = None
     """How a system that tries candidates chooses the next: at random; at random and near the best;
     by evolution; many for a short time and the best for longer (successive halving); by a
@@ -264,7 +265,7 @@ class Distill(Strict):
     """A network that teaches the one that is trained."""
 
     teacher: Path
-    """The folder of a training or of a bundle, on the same classes."""
+    """The folder of a training or of a bundle, or ``zoo:NAME``, on the same classes."""
     weight: Rate = 1.0
     """How much the teacher's logits count beside the loss on the labels."""
     temperature: Rate = 1.0
@@ -286,6 +287,10 @@ class Train(Strict):
     encoder: Path | None = None
     """Weights that the encoder starts from: the folder of a training or of a bundle, or a
     safetensors file, of an encoder of the same size."""
+    start: Path | None = None
+    """Weights that the whole network starts from: the folder of a training or of a bundle,
+    ``zoo:NAME``, or a safetensors file, of the same genotype.  Where it knows another number of
+    classes its classifier begins anew."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: Rate = 4e-3
     """The highest learning rate."""
@@ -336,4 +341,10 @@ class Train(Strict):
             raise ValueError("train.warmup must be below train.epochs")
         if self.warmup and self.schedule == "one_cycle":
             raise ValueError("train.warmup is for poly and cosine: one_cycle rises by itself")
+        return self
+
+    @model_validator(mode="after")
+    def starts_once(self) -> Self:
+        if self.start and self.encoder:
+            raise ValueError("train.start fills the encoder too: leave out train.encoder")
         return self

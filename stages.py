@@ -32,7 +32,7 @@ from latencies import table_digest, target_of
 from measuring import BENCHMARK, REPORT, measured
 from models import weights
 from models.genotype import Genotype
-from models.network import build
+from models.network import Network, build
 from pace import Pace, Stop, leads
 from recipe import Compute, Recipe
 from runs import Stage
@@ -204,6 +204,8 @@ class Build:
         check_labels(network, self.data)
         if settings.encoder:
             weights.load_encoder(network.body, settings.encoder)
+        if settings.start:
+            begin_with(settings.start, network)
         splits = self.train_split, self.val_split
         task = train_task(self.recipe, network.num_classes, *splits, self.data.labels)
         with watching("train", settings.epochs, len(task.train)) as watch:
@@ -232,10 +234,9 @@ class Build:
     def taken_from(self) -> dict[str, str | None]:
         """The digests of the weights that a training starts from or learns from, by their use."""
         train = self.recipe.train
-        files = {"teacher": weights.file_of(train.distill.teacher)} if train.distill else {}
-        if train.encoder:
-            files["encoder"] = weights.file_of(train.encoder)
-        return {use: digest(file) for use, file in files.items()}
+        teacher = train.distill.teacher if train.distill else None
+        named = {"teacher": teacher, "encoder": train.encoder, "start": train.start}
+        return {use: digest(weights.file_of(path)) for use, path in named.items() if path}
 
     def tracker(self, folder: Path, network: nn.Module | None, task: Task) -> Tracker | None:
         """What writes the events of a stage, if the recipe wants them."""
@@ -316,6 +317,15 @@ class Build:
         changed = "".join(f"#   --set {override}\n" for override in self.overrides)
         header = f"# What this run was made with.\n{changed}"
         write_text(self.run / RECIPE, header + self.recipe.to_yaml())
+
+
+def begin_with(path: Path, network: Network) -> None:
+    """Fill ``network`` from weights that are there, and say which of its layers begin anew."""
+    if anew := weights.load_start(network, path):
+        complain(
+            f"train.start: {weights.file_of(path)} knows other classes than the "
+            f"{network.num_classes} of the data: {', '.join(anew)} begin anew"
+        )
 
 
 def scored_by(recipe: Recipe, task: Task) -> str:

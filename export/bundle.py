@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+import zoo
 from files import sha256, sync, write_text
 from lengths import STATIC, Dynamic
 from recipe import Output
@@ -19,6 +20,8 @@ MANIFEST = "manifest.json"
 SEAL = "manifest.sha256"
 MEASUREMENTS = ("benchmark.json", "benchmark.md", "report.html")
 """Files about a machine rather than the network: a bundle may gain them after it is sealed."""
+CARD = "card.md"
+"""What an entry of the zoo says to people.  Beside the seal: words may be mended (0032)."""
 
 MANIFEST_LIMIT = 1 << 20
 """Bytes; a manifest is a few thousand."""
@@ -111,7 +114,11 @@ class Bundle:
 
     @classmethod
     def load(cls, path: Path) -> Bundle:
-        """Open a bundle after checking every hash; ``ValueError`` names the file that differs."""
+        """Open a bundle, ``zoo:NAME`` among them, after checking every hash.
+
+        ``ValueError`` names the file that differs.
+        """
+        path = zoo.folder_of(path)
         file = path / MANIFEST
         if not file.is_file():
             raise ValueError(
@@ -202,7 +209,7 @@ def check_seal(path: Path) -> None:
 
 def check_files(path: Path, files: Mapping[str, str]) -> None:
     """Refuse links, files that were added, files that are missing and files that changed."""
-    known = {*files, *MEASUREMENTS, MANIFEST, SEAL}
+    known = {*files, *MEASUREMENTS, CARD, MANIFEST, SEAL}
     for file in path.rglob("*"):
         name = file.relative_to(path).as_posix()
         if file.is_symlink():

@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as packed
 from torch import Tensor, nn
 
+import zoo
 from files import write_bytes, write_text
 from models.genotype import Genotype
 from models.network import Network, build
@@ -34,7 +36,11 @@ def save(network: Network, folder: Path) -> None:
 
 
 def load(folder: Path) -> Network:
-    """The network that ``folder`` holds, in evaluation mode; ``ValueError`` names what is wrong."""
+    """The network of a folder, or of ``zoo:NAME``, in evaluation mode.
+
+    ``ValueError`` names what is wrong.
+    """
+    folder = zoo.folder_of(folder)
     network = load_network(folder / NETWORK)
     load_weights(network, folder / WEIGHTS)
     return network.eval()
@@ -71,10 +77,7 @@ def load_encoder(body: nn.Module, path: Path, key: str = "train.encoder") -> Non
     encoder = getattr(body, "encoder", None)
     if not isinstance(encoder, nn.Module):
         raise ValueError(f"{key}: the networks of this genotype's family have no encoder")
-    try:
-        stored = read(file_of(path))
-    except ValueError as error:
-        raise ValueError(f"{key}: {error}") from None
+    stored = named(path, key)
     tensors = {n.removeprefix(ENCODER): t for n, t in stored.items() if n.startswith(ENCODER)}
     counters = {n: t for n, t in encoder.state_dict().items() if n.endswith(COUNTER)}
     tensors = {**counters, **(tensors or stored)}
@@ -86,9 +89,75 @@ def load_encoder(body: nn.Module, path: Path, key: str = "train.encoder") -> Non
     encoder.load_state_dict(tensors)
 
 
+def load_start(network: Network, path: Path, key: str = "train.start") -> tuple[str, ...]:
+    """Fill all of ``network`` from a folder, ``zoo:NAME`` or a safetensors file.
+
+    The folder is that of a training or a bundle.  The classifier stays as it is where it has
+    another number of classes: the names of such layers.  ``ValueError`` names what does not fit;
+    ``key`` is the recipe's that names ``path``.
+    """
+    stored, own = named(path, key), network.state_dict()
+    anew = tuple(n for n in classifier(network) if n in stored and recounted(stored[n], own[n]))
+    counters = {n: t for n, t in own.items() if n.endswith(COUNTER)}
+    tensors = {**counters, **stored, **{n: own[n] for n in anew}}
+    try:
+        check_fit(tensors, own, file_of(path))
+        check_genotype(network.genotype, file_of(path))
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}; its genotype must be that of this run") from None
+    network.load_state_dict(tensors)
+    return anew
+
+
+def named(path: Path, key: str) -> dict[str, Tensor]:
+    """The tensors that the recipe's ``key`` names; ``ValueError`` names the key as well."""
+    try:
+        return read(file_of(path))
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def classifier(network: Network) -> list[str]:
+    """The layers whose shape depends on the number of classes."""
+    with torch.device("meta"):
+        other = build(network.genotype, network.num_classes + 1).state_dict()
+    return [n for n, tensor in network.state_dict().items() if other[n].shape != tensor.shape]
+
+
+def recounted(stored: Tensor, own: Tensor) -> bool:
+    """Whether two layers differ in nothing but how many outputs they have."""
+    alike = stored.dtype == own.dtype and stored.shape[1:] == own.shape[1:]
+    return alike and stored.shape != own.shape and stored.ndim == own.ndim
+
+
+def check_genotype(genotype: Genotype, file: Path) -> None:
+    """``ValueError`` where the network that lies beside weights is of another genotype.
+
+    What has no weights, such as a pooling, tells two networks apart as well.
+    """
+    beside = file.with_name(NETWORK)
+    if file.name != WEIGHTS or not beside.is_file():
+        return
+    other = load_network(beside).genotype
+    if other != genotype:
+        raise ValueError(f"{file} has every layer, but {beside} {difference(other, genotype)}")
+
+
+def difference(other: Genotype, genotype: Genotype) -> str:
+    """The first thing in which a genotype is not ``genotype``, in words."""
+    for name in sorted({*other.graphs, *genotype.graphs}):
+        theirs, ours = (set(g.graphs.get(name, ())) for g in (other, genotype))
+        if theirs != ours:
+            edge = min(theirs ^ ours)
+            place = f"graphs.{name}, from {edge.src} to {edge.dst}"
+            return f"{'has' if edge in theirs else 'lacks'} {edge.op} in {place}"
+    return f"is of sizes {dict(other.sizes)}, not {dict(genotype.sizes)}"
+
+
 def file_of(path: Path) -> Path:
-    """The weights that a folder holds, or the file that is named itself."""
-    return path / WEIGHTS if path.is_dir() else path
+    """The weights that a folder or ``zoo:NAME`` holds, or the file that is named itself."""
+    folder = zoo.folder_of(path)
+    return folder / WEIGHTS if folder.is_dir() else folder
 
 
 def read(path: Path) -> dict[str, Tensor]:

@@ -64,9 +64,9 @@ def divergence(logits: Tensor, taught: Tensor, labels: Tensor, temperature: floa
 
     Hinton et al. 2015, section 2.  What is not labelled is left out: padding is among it.
     """
-    wanted = (taught / temperature).softmax(1)
+    wanted = (taught / temperature).log_softmax(1)
     found = (logits / temperature).log_softmax(1)
-    each = F.kl_div(found, wanted, reduction="none").sum(1)
+    each = F.kl_div(found, wanted, reduction="none", log_target=True).sum(1)
     labelled = labels != IGNORE
     mean = each.where(labelled, 0).sum() / labelled.sum().clamp(min=1)
     return temperature**2 * mean

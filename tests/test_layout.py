@@ -21,6 +21,7 @@ GROUND = {
     "sections": set[str](),
     "images": {"files"},
     "pace": set[str](),
+    "zoo": set[str](),
 }
 """Root modules that every package may import, and which of ours they import themselves."""
 

@@ -42,6 +42,8 @@ def test_the_commands_run(environment: dict[str, str], tiny_bundle: Bundle, tmp_
     ran = run(environment, "-m", "segnas", "predict", tiny_bundle.path, photo, "--out", tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert (tmp_path / "street.label.png").exists()
+    ran = run(environment, "-m", "segnas", "zoo")
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_what_needs_torch_says_what_to_install(environment: dict[str, str]) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import zoo
 from export.benchmark.reports import BenchmarkReport
 from export.bundle import MANIFEST
 from files import sha256, write_text
@@ -26,7 +27,12 @@ KEPT = (
 
 
 def path_of(source: Path) -> Path:
-    """The file for a bundle or an ONNX file: outside, since a bundle is sealed."""
+    """The file for a bundle or an ONNX file: outside, since a bundle is sealed.
+
+    Of the zoo, which is a part of the program, nothing is kept beside it.
+    """
+    if zoo.holds(source):
+        return Path("runs/zoo") / HISTORY
     return source.resolve().parent / HISTORY
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import images
+import zoo
 from export.benchmark.isolated import Unfit
 from export.bundle import Bundle, Precision
 from export.runtimes import RUNTIMES, Facts, Pixels, described, load, within
@@ -35,7 +36,8 @@ class Source:
     def parse(cls, text: str) -> Self:
         """``PATH[:RUNTIME][:PRECISION]``; ``ValueError`` where PATH is neither bundle nor ONNX."""
         path, runtime, precision = text, None, None
-        while (parts := path.rpartition(":"))[0] and parts[2] in (*RUNTIMES, *get_args(Precision)):
+        behind = (*RUNTIMES, *get_args(Precision))
+        while (parts := path.rpartition(":"))[0] not in ("", "zoo") and parts[2] in behind:
             path = parts[0]
             if parts[2] in RUNTIMES:
                 runtime = parts[2]
@@ -56,6 +58,7 @@ class Source:
 
 
 def checked(path: Path) -> Path:
+    path = zoo.folder_of(path)
     if path.is_dir() or (path.is_file() and path.suffix == ".onnx"):
         return path
     raise ValueError(

@@ -32,7 +32,7 @@ from searcher.strategies import Trial
 from searcher.task import Task, finite
 from sections import Search
 
-PATHS = 3
+PATHS = 2
 """Networks that learn from each batch."""
 NEAR = (0.3, 1.6)
 """While the bank learns: how much of the budget a network costs."""
