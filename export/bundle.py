@@ -20,6 +20,10 @@ SEAL = "manifest.sha256"
 MEASUREMENTS = ("benchmark.json", "benchmark.md", "report.html")
 """Files about a machine rather than the network: a bundle may gain them after it is sealed."""
 
+ABOUT = "about"
+"""The folder of what tells how a network came about, where a bundle has it: ``architecture.png``,
+and ``training.jsonl``, a line an epoch."""
+
 MANIFEST_LIMIT = 1 << 20
 """Bytes; a manifest is a few thousand."""
 REMEDY = "Copy the bundle again, or write it anew with 'segnas export RUN'."
