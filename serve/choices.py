@@ -50,14 +50,21 @@ class Choices:
         """The service called ``name``, begun where it is not; ``Refused`` where it cannot be."""
         if not isinstance(name, str) or name not in self.offered:
             raise Refused(UNKNOWN)
+        if self.closed:
+            raise Closed
+        if name not in self.begun:  # what runs waits for nothing that is being begun
+            self.begin(name)
+        if (service := self.begun[name]) is None:
+            raise Refused(f"{name} does not start on this machine: choose another engine.")
+        return service
+
+    def begin(self, name: str) -> None:
+        """Start an engine unless another visitor did so meanwhile."""
         with self.lock:
             if self.closed:
                 raise Closed
             if name not in self.begun:
                 self.begun[name] = self.start(name)
-        if (service := self.begun[name]) is None:
-            raise Refused(f"{name} does not start on this machine: choose another engine.")
-        return service
 
     def start(self, name: str) -> Service | None:
         """Load an engine and warm it up; None, and a line in the log, where it does not go."""
@@ -85,9 +92,9 @@ class Choices:
 
 
 def on(service: Service) -> Iterator[str]:
-    """The engines of a bundle that are installed here, the one that runs first."""
+    """The engines of a bundle that are installed here: the one that runs first, torch last."""
     yield running(service)
-    for artifact in service.bundle.manifest.artifacts:
+    for artifact in sorted(service.bundle.manifest.artifacts, key=lambda a: a.runtime == "torch"):
         if missing(artifact.runtime) is None:
             yield f"{artifact.runtime} {artifact.precision}"
 

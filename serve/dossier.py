@@ -129,7 +129,7 @@ def files(bundle: Bundle) -> str:
 
 
 def size(path: Path) -> str:
-    return f"{path.stat().st_size / 1e6:.2f} MB"
+    return f"{path.stat().st_size / 1e6:.2f}\N{NO-BREAK SPACE}MB"
 
 
 def provenance(manifest: Manifest) -> str:

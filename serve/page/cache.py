@@ -10,8 +10,6 @@ from gradio.utils import get_upload_folder
 
 import images
 
-Upload = Mapping[str, object]
-"""What Gradio knows of an uploaded file; ``path`` is where its bytes are."""
 HIDDEN = "The file was not uploaded here: choose it again."
 
 
@@ -20,9 +18,12 @@ def folder() -> Path:
     return Path(get_upload_folder()).resolve()
 
 
-def uploaded(upload: Upload) -> Path:
-    """Where Gradio put an upload: a request may name any path, and only its cache is the page's."""
-    path = Path(str(upload.get("path"))).resolve()
+def uploaded(upload: object) -> Path:
+    """Where Gradio put a file, by what a request says of it; ``BadImage`` where that is not so.
+
+    A request may say anything and name any path, and only the cache is the page's.
+    """
+    path = Path(str(upload.get("path")) if isinstance(upload, Mapping) else "").resolve()
     if not path.is_relative_to(folder()):
         raise images.BadImage(HIDDEN)
     return path

@@ -11,7 +11,7 @@ from images import resize_labels
 from serve import fragments
 from serve.choices import Choices
 from serve.differences import differing, marked
-from serve.page.cache import Upload, uploaded
+from serve.page.cache import uploaded
 from serve.page.picture import AT_A_TIME, Answer, answered, picture_input
 from serve.queueing import Refused
 from serve.viewer import jpeg
@@ -44,7 +44,7 @@ def tab(choices: Choices) -> None:
     )
 
 
-def compared(choices: Choices, upload: Upload | None, *names: object) -> tuple[str, str]:
+def compared(choices: Choices, upload: object, *names: object) -> tuple[str, str]:
     """A message, or two overlays and what is different."""
     if upload is None:
         return "", ""

@@ -13,7 +13,7 @@ import images
 from export.inspection import EXAMPLES_FOLDER, named
 from serve import fragments
 from serve.choices import Choices
-from serve.page.cache import Upload, cached, uploaded
+from serve.page.cache import cached, uploaded
 from serve.palette import colour, shares
 from serve.predictor import Prediction
 from serve.queueing import Refused
@@ -138,7 +138,7 @@ def download(name: str) -> gr.DownloadButton:
     return gr.DownloadButton(label, size="sm", min_width=120, interactive=False, elem_id=stem)
 
 
-def shown(choices: Choices, upload: Upload | None, name: object) -> Shown:
+def shown(choices: Choices, upload: object, name: object) -> Shown:
     """Everything that the page says about a picture, or why it cannot."""
     try:
         service = choices.service(name)
