@@ -23,7 +23,9 @@ SESSIONS = 200
 WAITING = 32
 """Events that may wait before more are refused."""
 HERE = Path(__file__).parent
-SCRIPT = f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>"
+NARROW = "@media (max-width: 640px) { .gradio-container .fillable { padding: 12px !important; } }"
+"""Gradio puts every rule of ``page.css`` below this element, so that it cannot be named there."""
+HEAD = f"<style>{NARROW}</style><script>{(HERE / 'page.js').read_text('utf-8')}</script>"
 
 
 def mount(server: FastAPI, choices: Choices) -> FastAPI:
@@ -41,7 +43,7 @@ def mount(server: FastAPI, choices: Choices) -> FastAPI:
         footer_links=[],
         theme=theme(),
         css_paths=[HERE / "page.css"],
-        head=SCRIPT,
+        head=HEAD,
     )
 
 

@@ -6,17 +6,21 @@
 
   // ---- the viewer: class numbers become colours, without a request
 
+  // Gradio keeps the element of one picture for the next: what it holds decides, not which it is.
   async function labelsOf(viewer) {
-    if (!unpacked.has(viewer)) {
-      const bytes = Uint8Array.from(atob(viewer.dataset.labels), (c) => c.charCodeAt(0));
+    const packed = viewer.dataset.labels;
+    if (unpacked.get(viewer)?.packed !== packed) {
+      const bytes = Uint8Array.from(atob(packed), (c) => c.charCodeAt(0));
       const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-      unpacked.set(viewer, new Uint8Array(await new Response(stream).arrayBuffer()));
+      const labels = new Uint8Array(await new Response(stream).arrayBuffer());
+      unpacked.set(viewer, { packed, labels });
     }
-    return unpacked.get(viewer);
+    return unpacked.get(viewer).labels;
   }
 
   async function paint(viewer) {
-    const labels = await labelsOf(viewer);
+    const packed = viewer.dataset.labels, labels = await labelsOf(viewer);
+    if (viewer.dataset.labels !== packed) return;
     const canvas = viewer.querySelector("canvas");
     const width = Number(viewer.dataset.width), height = Number(viewer.dataset.height);
     const colours = new Uint32Array(256), little = new Uint8Array(colours.buffer);
@@ -59,10 +63,15 @@
 
   const viewerOf = (element) => element.closest(".result").querySelector(".viewer");
 
-  document.addEventListener("load", (event) => {
-    const viewer = event.target.closest?.(".result .viewer");
-    if (viewer) settle(viewer);
-  }, true);
+  // The picture may stay and its labels change, or the other way round: the labels are watched.
+  const settled = new WeakMap();
+  new MutationObserver(() => {
+    for (const viewer of document.querySelectorAll(".viewer[data-labels]")) {
+      if (settled.get(viewer) === viewer.dataset.labels) continue;
+      settled.set(viewer, viewer.dataset.labels);
+      settle(viewer);
+    }
+  }).observe(document, { subtree: true, childList: true, attributeFilter: ["data-labels"] });
 
   document.addEventListener("input", ({ target }) => {
     if (target.dataset?.sets) set(target.closest(".viewer"), target.dataset.sets, target.value);
