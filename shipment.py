@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from export.assembly import Contents, Description
 from export.formats.catalogue import calibrated
 from recipe import Recipe
@@ -44,4 +46,11 @@ def contents(recipe: Recipe, val: Split, train: Split) -> Contents:
         settings.examples,
         settings.output,
         settings.dynamic,
+        story(recipe.out),
     )
+
+
+def story(run: Path) -> dict[str, Path]:
+    """What a run leaves that tells of its network, by its name in the bundle."""
+    files = {"architecture.png": "search/architecture.png", "training.jsonl": f"train/{METRICS}"}
+    return {name: run / file for name, file in files.items() if (run / file).is_file()}

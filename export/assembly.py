@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from export.bundle import Artifact, Bundle, check_replaceable
+from export.bundle import ABOUT, Artifact, Bundle, check_replaceable
 from export.formats.catalogue import ALWAYS, FORMATS, Materials, wanted, write
 from export.inspection import EXAMPLES_FOLDER, EXPECTED
 from export.machine import cpu_model, no_gpu
@@ -70,6 +70,8 @@ class Contents:
     output: Output = "labels"
     dynamic: Dynamic = STATIC
     """The lengths that the artifacts leave open; the gate runs both ends of each."""
+    story: Mapping[str, Path] = field(default_factory=dict)
+    """Files that tell how the network came about, by their names in the folder ``about/``."""
 
 
 def make_bundle(
@@ -94,6 +96,7 @@ def make_bundle(
         write(formats, materials_of(network, size, contents), folder)
         artifacts = [proved(network, folder, name, contents) for name in formats]
         save_examples(spread(contents.proof, contents.examples), folder)
+        save_story(contents.story, folder / ABOUT)
         manifest = manifest_of(network, description, artifacts)
         costs = {"macs": macs(network, size), "parameters": parameters(network)}
         reads = {"size": size, "dynamic": contents.dynamic, "output": contents.output}
@@ -188,6 +191,13 @@ def save_examples(pixels: Iterable[Pixels], folder: Path) -> None:
             name, labels = f"{index:02}.png", engine(image[None])[0]
             (folder / EXAMPLES_FOLDER / name).write_bytes(encode_png(image))
             (folder / EXPECTED / name).write_bytes(encode_png(labels))
+
+
+def save_story(story: Mapping[str, Path], folder: Path) -> None:
+    """Copy files into ``folder``, which is made where there are any."""
+    for name, path in story.items():
+        folder.mkdir(exist_ok=True)
+        shutil.copyfile(path, folder / name)
 
 
 @contextmanager

@@ -23,6 +23,10 @@ MEASUREMENTS = ("benchmark.json", "benchmark.md", "report.html")
 CARD = "card.md"
 """What an entry of the zoo says to people.  Beside the seal: words may be mended (0032)."""
 
+ABOUT = "about"
+"""The folder of what tells how a network came about, where a bundle has it: ``architecture.png``,
+and ``training.jsonl``, a line an epoch."""
+
 MANIFEST_LIMIT = 1 << 20
 """Bytes; a manifest is a few thousand."""
 REMEDY = "Copy the bundle again, or write it anew with 'segnas export RUN'."

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 import images
 from images import BadImage, Labels
 from serve import problems
+from serve.choices import Choices, on
 from serve.metrics import Metrics
 from serve.palette import overlay, shares
 from serve.problems import RESPONSES, Problem, problem_of
@@ -32,6 +34,10 @@ LEFT = 499
 
 Output = Literal["labels", "shares", "overlay"]
 Model = Annotated[str | None, Query(max_length=200, description="The first, if not named.")]
+Chosen = Annotated[
+    str | None,
+    Query(max_length=200, description="Such as 'openvino int8'; as served, if not named."),
+]
 Opacity = Annotated[float, Query(ge=0, le=1, description="Of the colours in an overlay.")]
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -93,6 +99,8 @@ class Described(BaseModel):
     device: str
     threads: int
     ready: bool
+    engines: list[str]
+    """What it can be run on here, by ``?engine=``."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +120,15 @@ class Answer:
 class Api:
     """The routes over some services."""
 
-    def __init__(self, services: Sequence[Service], uploads: Uploads | None = None) -> None:
+    def __init__(
+        self,
+        services: Sequence[Service],
+        uploads: Uploads | None = None,
+        choices: Choices | None = None,
+    ) -> None:
         self.services = {service.name: service for service in services}
         self.uploads, self.metrics = uploads or Uploads(), Metrics(services)
+        self.choices = choices or Choices(services)
 
     def router(self) -> APIRouter:
         router = APIRouter()
@@ -134,15 +148,23 @@ class Api:
         router.add_api_route("/v1/{path:path}", absent, methods=METHODS, include_in_schema=False)
         return router
 
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Engines that were begun on the way are put away when all have been answered."""
+        yield
+        await asyncio.to_thread(self.choices.close)
+
     async def segment(
         self,
         request: Request,
         model: Model = None,
         output: Output = "labels",
         opacity: Opacity = 0.55,
+        engine: Chosen = None,
     ) -> Response:
         """The labels of a picture as a PNG, the classes' shares as JSON, or its overlay as JPEG."""
-        service, began, status = self.find(model), time.perf_counter(), 500
+        service = await self.chosen(self.find(model), engine)
+        began, status = time.perf_counter(), 500
         try:
             async with self.uploads.picture(request) as data:
                 work = partial(answered, service, data, output, opacity)
@@ -164,6 +186,18 @@ class Api:
             raise Problem(404, "There is no model of that name: /v1/models lists them.")
         return self.services[name]
 
+    async def chosen(self, service: Service, engine: str | None) -> Service:
+        """The service on another engine of its bundle, which is begun where it is not."""
+        if engine is None:
+            return service
+        name = self.choices.called(service.name, engine)
+        if name not in self.choices.offered:
+            raise Problem(404, "There is no such engine: /v1/models lists them.")
+        try:
+            return await asyncio.to_thread(self.choices.service, name)
+        except Refused as error:
+            raise problem_of(error) from None
+
     async def models(self) -> list[Described]:
         """What is served."""
         return [described(service) for service in self.services.values()]
@@ -184,11 +218,14 @@ class Api:
         return Response(self.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def rest(services: Sequence[Service], uploads: Uploads | None = None) -> FastAPI:
+def rest(
+    services: Sequence[Service], uploads: Uploads | None = None, choices: Choices | None = None
+) -> FastAPI:
     """The API over some services.  It has no page for its docs: theirs load from outside."""
-    app = FastAPI(title="segnas", docs_url=None, redoc_url=None)
+    api = Api(services, uploads, choices)
+    app = FastAPI(title="segnas", docs_url=None, redoc_url=None, lifespan=api.lifespan)
     problems.install(app)
-    app.include_router(Api(services, uploads).router())
+    app.include_router(api.router())
     return app
 
 
@@ -215,6 +252,7 @@ def described(service: Service) -> Described:
         device=facts.device,
         threads=facts.threads,
         ready=service.ready,
+        engines=list(dict.fromkeys(on(service))),
     )
 
 

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from serve.api import rest
+from serve.choices import Choices
 from serve.service import ONNX_RUNTIME, Engine, Service, opened
 
 GRACE = 8
@@ -46,10 +47,24 @@ def serve(
 
 
 def create_app(services: Sequence[Service]) -> FastAPI:
-    """The REST routes, and at ``/`` the page of the first service."""
-    from serve import app  # Gradio takes seconds to import
+    """The REST routes, and at ``/`` the page, over the same engines."""
+    from serve.page import layout  # Gradio takes seconds to import
 
-    return app.mount(rest(services), services[0])
+    choices = Choices(services)
+    app = layout.mount(rest(services, choices=choices), choices)
+    app.state.at_the_end = layout.ending(app, choices)
+    return app
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which lets the event streams of open pages end before it waits for them."""
+
+    at_the_end: Callable[[], None] | None = None
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.at_the_end is not None:
+            self.at_the_end()
+        await super().shutdown(sockets)
 
 
 def over(app: FastAPI) -> uvicorn.Server:
@@ -64,7 +79,9 @@ def over(app: FastAPI) -> uvicorn.Server:
         timeout_graceful_shutdown=GRACE,
     )
     logging.getLogger("uvicorn.error").addFilter(unexpected)
-    return uvicorn.Server(config)
+    server = Server(config)
+    server.at_the_end = getattr(app.state, "at_the_end", None)
+    return server
 
 
 def unexpected(record: logging.LogRecord) -> bool:

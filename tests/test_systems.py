@@ -82,7 +82,9 @@ def test_the_run_holds_what_was_promised(built: Path, system: str) -> None:
     assert "Searched in " in (built / "bundle/report.html").read_text()
     for picture in ("search/architecture.png", "search/history.png", "train/history.png"):
         assert images.read(built / picture).shape[1] > 300
-    assert Bundle.load(built / "bundle").manifest.system == system
+    manifest = Bundle.load(built / "bundle").manifest
+    assert manifest.system == system
+    assert {"about/architecture.png", "about/training.jsonl"} < set(manifest.files)
 
 
 def tried(built: Path, trials: list[dict[str, float]], graphs: dict[str, object]) -> None:

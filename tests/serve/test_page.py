@@ -22,12 +22,14 @@ from starlette.routing import Mount
 import images
 from export.bundle import Bundle
 from export.runtimes import Runtime
-from serve import app, fragments, server
+from serve import fragments, server
+from serve.choices import Choices
+from serve.page import layout
 from serve.palette import shares
 from serve.predictor import Predictor
 from serve.service import Service
 
-HIDDEN = "The picture was not uploaded here: choose it again."
+HIDDEN = "The file was not uploaded here: choose it again."
 
 
 @contextmanager
@@ -53,7 +55,8 @@ def client(served: FastAPI) -> Iterator[TestClient]:
 
 def ask(client: TestClient, picture: object) -> dict[str, object]:
     """What the page's first handler answers to any value of its picture."""
-    change = {"data": [picture, 0.5], "fn_index": handler(client, "show"), "session_hash": "test"}
+    data = [picture, "onnxruntime fp32"]
+    change = {"data": data, "fn_index": handler(client, "show"), "session_hash": "test"}
     assert client.post("/gradio_api/queue/join", json=change).status_code == 200
     answer = client.get("/gradio_api/queue/data", params={"session_hash": "test"}).text
     lines = [json.loads(line[6:]) for line in answer.splitlines() if line.startswith("data: ")]
@@ -118,17 +121,17 @@ def test_safe_settings(client: TestClient) -> None:
 
 def test_safe_settings_of_the_blocks(tiny_service: Service) -> None:
     with loops_left_open():
-        page = app.layout(tiny_service)
+        page = layout.layout(Choices([tiny_service]))
     assert page.has_launched
     assert page.api_open is False
     assert page.delete_cache == (300, 900)
-    assert page.state_session_capacity == app.SESSIONS
-    assert page._queue.max_size == app.WAITING
-    engine = [fn for fn in page.fns.values() if fn.concurrency_id == "engine"]
-    assert [fn.concurrency_limit for fn in engine] == [1]
+    assert page.state_session_capacity == layout.SESSIONS
+    assert page._queue.max_size == layout.WAITING
+    limits = {fn.concurrency_id: fn.concurrency_limit for fn in page.fns.values()}
+    assert (limits["pictures"], limits["video"]) == (2, 1)
 
 
-def test_an_upload_gets_its_legend(
+def test_what_can_be_taken_away_is_what_was_computed(
     client: TestClient,
     tmp_path: Path,
     scene: NDArray[np.uint8],
@@ -140,10 +143,19 @@ def test_an_upload_gets_its_legend(
     answer = ask(client, {"path": str(path), "meta": {"_type": "gradio.FileData"}})["data"]
     assert isinstance(answer, list)
     labels = Predictor(tiny_bundle, tiny_runtime)(scene)
-    mask = client.get("/gradio_api/file=" + answer[2]["path"]).content
-    (tmp_path / "mask.png").write_bytes(mask)
-    assert np.array_equal(images.read_labels(tmp_path / "mask.png"), labels)
-    assert answer[4] == fragments.legend(tiny_bundle.manifest, shares(labels, 4))
+    files = [
+        client.get("/gradio_api/file=" + shown["value"]["path"]).content for shown in answer[2:]
+    ]
+    (tmp_path / "labels.png").write_bytes(files[0])
+    assert np.array_equal(images.read_labels(tmp_path / "labels.png"), labels)
+    palette = np.array(tiny_bundle.manifest.palette, np.uint8)
+    assert np.array_equal(images.decode(files[1]), palette[labels])
+    document = json.loads(files[3])
+    found = {row["index"]: row["share"] for row in document["classes"]}
+    assert found == dict(enumerate(shares(labels, 4)))
+    assert (document["height"], document["width"]) == (120, 200)
+    assert {"read", "resize", "infer", "draw", "queue"} == set(document["milliseconds"])
+    assert fragments.legend(tiny_bundle.manifest, shares(labels, 4)) in answer[1]
 
 
 def test_what_visitors_leave_is_deleted_and_examples_stay(
@@ -152,12 +164,12 @@ def test_what_visitors_leave_is_deleted_and_examples_stay(
     path = put(client, scene[::-1])
     answer = ask(client, {"path": str(path), "meta": {"_type": "gradio.FileData"}})["data"]
     assert isinstance(answer, list)
-    left = [path, *(Path(shown["path"]) for shown in answer[1:3])]
-    assert [file.exists() for file in left] == [True] * 3
+    left = [path, *(Path(shown["value"]["path"]) for shown in answer[2:])]
+    assert all(file.exists() for file in left)
     mounts = [route.app for route in served.routes if isinstance(route, Mount)]
     page = next(mounted for mounted in mounts if isinstance(mounted, App))
     delete_files_created_by_app(page.get_blocks(), None)
-    assert [file.exists() for file in left] == [False] * 3
+    assert not any(file.exists() for file in left)
     example = next(c for c in client.get("/config").json()["components"] if c["type"] == "dataset")
     assert client.get(example["props"]["samples"][0][0]["url"]).status_code == 200
 
@@ -182,7 +194,8 @@ def test_an_upload_larger_than_the_limit_is_refused(client: TestClient) -> None:
 
 
 def test_names_are_escaped(tiny_bundle: Bundle, tiny_runtime: Runtime) -> None:
-    header = fragments.header(tiny_bundle.manifest, tiny_runtime.facts)
+    header = fragments.header("<tiny>", tiny_bundle.manifest, tiny_runtime.facts)
+    assert "<tiny>" not in header
     assert "Tiny &lt;streets&gt;" in header
     assert "val mIoU 71.2 %" in header
     assert "<b>" not in fragments.alert("<b>")
