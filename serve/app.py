@@ -37,6 +37,7 @@ def mount(server: FastAPI, service: Service) -> FastAPI:
         server,
         layout(service),
         path="/",
+        root_path=server.root_path or None,
         allowed_paths=[],
         max_file_size=images.MAX_BYTES,
         show_error=False,
