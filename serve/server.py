@@ -73,7 +73,9 @@ def checked(root_path: str) -> str:
     """A path without its last slash; ``ValueError`` where it is none."""
     path = root_path.rstrip("/")
     if path and not PREFIX.fullmatch(path):
-        raise ValueError(f"the root path {root_path!r} is none: give one like /seg with --root-path")
+        raise ValueError(
+            f"the root path {root_path!r} is none: give one like /seg with --root-path"
+        )
     return path
 
 
