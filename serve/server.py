@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from serve.api import rest
+from serve.gate import Gate
 from serve.service import ONNX_RUNTIME, Engine, Service, opened
 
 GRACE = 8
@@ -66,6 +67,7 @@ def create_app(services: Sequence[Service], root_path: str = "") -> FastAPI:
 
     server = rest(services)
     server.root_path = root_path
+    server.add_middleware(Gate)
     return app.mount(server, services[0])
 
 
