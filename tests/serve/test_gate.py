@@ -54,7 +54,7 @@ def test_no_route_gives_away_what_is_not_the_pages(tiny_bundle: Bundle) -> None:
         [sys.executable, str(PROGRAM), str(tiny_bundle.path)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     row = json.loads(ran.stdout)
     assert row["probes"] >= 200
