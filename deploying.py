@@ -31,6 +31,7 @@ PICTURE = "For the way from file to colours; the bundle's first example if absen
 SERVED = "Bundles or zoo:NAME; OTHER=BUNDLE calls one otherwise than it calls itself."
 ADD = "A run that was built: its bundle becomes an entry, without a picture of its data."
 LICENCE = "What the weights may be used for; needed unless their data is drawn."
+ROOT_PATH = "Where a proxy puts the page: /seg for https://host/seg/."
 EVIDENCE = "A folder for scores.json, confusion.png and pictures of the worst images."
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to the runtime.")]
 
@@ -173,6 +174,7 @@ def serve(
     threads: Threads = 0,
     queue: Annotated[int, typer.Option(min=1, help="Pictures that may wait for a model.")] = 32,
     deadline: Annotated[float, typer.Option(min=0.1, help="Seconds, for a picture.")] = 30.0,
+    root_path: Annotated[str, typer.Option(envvar="ROOT_PATH", help=ROOT_PATH)] = "",
 ) -> None:
     """Put bundles behind a REST interface, and a page where pictures can be dropped."""
     from serve.queueing import Limits
@@ -183,7 +185,7 @@ def serve(
         say(f"serving {' and '.join(bundles)} at {url} (stop with Ctrl-C)")
 
     engine = Engine(runtime, precision, threads, Limits(queue, deadline))
-    run(bundles, engine, host=host, port=port, ready=ready)
+    run(bundles, engine, host=host, port=port, root_path=root_path, ready=ready)
 
 
 @app.command()

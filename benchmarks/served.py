@@ -63,16 +63,21 @@ class Served:
     port: int
 
     def ask(
-        self, method: str, path: str, data: bytes | None = None, *, timeout: float = 120
+        self,
+        method: str,
+        path: str,
+        data: bytes | None = None,
+        *,
+        kind: str = "application/octet-stream",
+        timeout: float = 120,
     ) -> Reply:
         connection = http.client.HTTPConnection(self.host, self.port, timeout=timeout)
         with closing(connection):
             try:
-                connection.request(method, path, data)
+                connection.request(method, path, data, {"Content-Type": kind} if data else {})
                 answer = connection.getresponse()
-                return Reply(
-                    answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read()
-                )
+                headers = {k.lower(): v for k, v in answer.headers.items()}
+                return Reply(answer.status, headers, read(answer))
             except OSError:
                 return Reply(0, {}, b"")
 
@@ -85,6 +90,14 @@ class Served:
 
     def descriptors(self) -> int:
         return int(psutil.Process(self.process.pid).num_fds())
+
+
+def read(answer: http.client.HTTPResponse) -> bytes:
+    """The body, or what came of it."""
+    try:
+        return answer.read()
+    except http.client.IncompleteRead as error:
+        return error.partial
 
 
 @contextmanager

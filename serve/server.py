@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
+import re
 import resource
 import socket
 from collections.abc import Callable, Sequence
@@ -15,12 +17,19 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from serve.api import rest
 from serve.choices import Choices
+from serve.gate import Gate
 from serve.service import ONNX_RUNTIME, Engine, Service, opened
 
 GRACE = 8
 """Seconds that a stopping server gives to what it has begun: fewer than a container's ten."""
 HEAD_SECONDS = 10.0
 """In which the first lines of a request have to arrive."""
+PREFIX = re.compile(r"(/[\w.~-]+)+", re.ASCII)
+"""A path below which a proxy puts the page."""
+M_MMAP_THRESHOLD = -3
+"""The name of a setting of glibc, from ``malloc.h``."""
+OF_ITS_OWN = 1 << 20
+"""Bytes from which memory is asked of the system for itself, and goes back when it is free."""
 
 
 def serve(
@@ -29,29 +38,39 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 7860,
+    root_path: str = "",
     ready: Callable[[str], None],
 ) -> None:
     """Serve bundles until the process is told to stop; ``ready`` gets the page's address once.
 
-    ``port`` 0 takes a free one.  ``ValueError`` where a bundle or the runtime cannot be loaded,
-    computes wrongly, or the port is taken: nothing listens before everything is right.
+    ``port`` 0 takes a free one.  ``root_path`` is where a proxy puts the page, such as ``/seg``.
+    ``ValueError`` where a bundle or the runtime cannot be loaded, computes wrongly, or the port is
+    taken: nothing listens before everything is right.
     """
+    prefix = checked(root_path)
     allow_many_connections()
+    give_memory_back()
     with (
         listen(host, port) as listener,
         opened(sources, engine) as services,
     ):
-        server = over(create_app(services))
+        server = over(create_app(services, prefix))
         ready(address(host, listener.getsockname()[1]))
         server.run(sockets=[listener])
 
 
-def create_app(services: Sequence[Service]) -> FastAPI:
-    """The REST routes, and at ``/`` the page, over the same engines."""
+def create_app(services: Sequence[Service], root_path: str = "") -> FastAPI:
+    """The REST routes, and at ``/`` the page, over the same engines.
+
+    Both answer below ``root_path`` too, whether or not a proxy cuts it off.
+    """
     from serve.page import layout  # Gradio takes seconds to import
 
     choices = Choices(services)
-    app = layout.mount(rest(services, choices=choices), choices)
+    server = rest(services, choices=choices)
+    server.root_path = root_path
+    server.add_middleware(Gate)
+    app = layout.mount(server, choices)
     app.state.at_the_end = layout.ending(app, choices)
     return app
 
@@ -65,6 +84,16 @@ class Server(uvicorn.Server):
         if self.at_the_end is not None:
             self.at_the_end()
         await super().shutdown(sockets)
+
+
+def checked(root_path: str) -> str:
+    """A path without its last slash; ``ValueError`` where it is none."""
+    path = root_path.rstrip("/")
+    if path and not PREFIX.fullmatch(path):
+        raise ValueError(
+            f"the root path {root_path!r} is none: give one like /seg with --root-path"
+        )
+    return path
 
 
 def over(app: FastAPI) -> uvicorn.Server:
@@ -122,6 +151,17 @@ def allow_many_connections() -> None:
     """As many files as this process may have: every connection is one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def give_memory_back() -> None:
+    """Let the memory of a picture leave with it, where the C library is glibc.
+
+    glibc itself raises the threshold with each large block that is freed, up to 32 MiB, and then
+    keeps the blocks of pictures between others that stay.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, OF_ITS_OWN)
 
 
 def listen(host: str, port: int) -> socket.socket:

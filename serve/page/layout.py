@@ -34,6 +34,7 @@ def mount(server: FastAPI, choices: Choices) -> FastAPI:
         server,
         layout(choices),
         path="/",
+        root_path=server.root_path or None,
         allowed_paths=[],
         max_file_size=images.MAX_BYTES,
         show_error=False,
