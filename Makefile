@@ -8,8 +8,13 @@ INSTALLED := $(VENV)/installed
 demo: $(INSTALLED)
 	$(BIN)/segnas build recipes/quickstart.yaml
 
+# Two processes each: what learns apart from the engines, which share a heap badly (0034).
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+LEARNING := tests/models tests/searcher
+
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST) $(LEARNING)
+	$(PYTEST) tests $(LEARNING:%=--ignore %)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
