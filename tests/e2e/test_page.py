@@ -93,7 +93,7 @@ def server(browser: Browser, tiny_bundle: Bundle, carless: Bundle) -> Iterator[s
 
 def opened(browser: Browser, address: str) -> Page:
     tab = browser.new_page(viewport={"width": 1280, "height": 1000})
-    tab.set_default_timeout(20_000)
+    tab.set_default_timeout(60_000)
     tab.goto(address)
     tab.wait_for_selector("#picture input[type=file]", state="attached")
     return tab
@@ -105,7 +105,7 @@ def shared(browser: Browser, server: str) -> Iterator[Page]:
     asked: list[str] = []
     tab = browser.new_page(viewport={"width": 1280, "height": 1000})
     tab.on("request", lambda request: asked.append(request.url))
-    tab.set_default_timeout(20_000)
+    tab.set_default_timeout(60_000)
     tab.goto(server)
     tab.wait_for_selector("#picture input[type=file]", state="attached")
     yield tab
