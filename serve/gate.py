@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.problems import ELSEWHERE, Problem, answer
 
@@ -16,7 +16,9 @@ READ = (
     r"|/gradio_api/(info|startup-events|app_id|login_check|queue/data|queue/status)/?"
     r"|/gradio_api/(upload_progress|heartbeat/\w+|file=.+|stream/.+)"
 )
-ASK = r"/gradio_api/(upload|queue/join|cancel|reset|stream/.+)/?"
+CALLS = ("/gradio_api/queue/join", "/gradio_api/run/predict")
+"""How the page calls its handlers; the second is for what waits in no queue, the examples."""
+ASK = rf"{'|'.join(CALLS)}|/gradio_api/(upload|cancel|reset|stream/.+)/?"
 READABLE = re.compile(f"{OURS}|{READ}", re.DOTALL)
 ASKABLE = re.compile(f"{OURS}|{ASK}", re.DOTALL)
 OPEN: Mapping[str, re.Pattern[str]] = {"GET": READABLE, "HEAD": READABLE, "POST": ASKABLE}
@@ -37,11 +39,29 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not is_open(scope):
             await answer(Problem(404, ELSEWHERE))(scope, receive, send)
+        elif scope["type"] == "http" and asked(scope) in CALLS:
+            await self.app(scope, receive, blaming_sender(send))
         else:
             await self.app(scope, receive, send)
 
 
+def blaming_sender(send: Send) -> Send:
+    """422 for 500: a call that no page sends fails in Gradio as if the server had."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 500:
+            message = {**message, "status": 422}
+        await send(message)
+
+    return sent
+
+
 def is_open(scope: Scope) -> bool:
     """Whether a request may be seen, below its root path or at the root."""
-    path = scope["path"].removeprefix(scope.get("root_path", ""))
-    return OPEN.get(scope["method"], REST).fullmatch(path or "/") is not None
+    return OPEN.get(scope["method"], REST).fullmatch(asked(scope)) is not None
+
+
+def asked(scope: Scope) -> str:
+    """The path of a request below its root path."""
+    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    return path or "/"

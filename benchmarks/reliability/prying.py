@@ -117,9 +117,10 @@ def components(file: str, other: str) -> Iterator[Probe]:
     marked = {"path": file, "meta": {"_type": "gradio.FileData"}}
     remote = {"path": f"{other}/x.png", "url": f"{other}/x.png", "meta": marked["meta"]}
     for picture in (file, {"path": file}, marked, remote, [marked], 5, None, {"path": None}):
-        for index in (0, 1, 2):
+        for index in (0, 1, 2, 99):
             call = {"data": [picture, 0.5], "fn_index": index, "session_hash": "prying"}
             yield Probe("POST", f"{API}/queue/join", json.dumps(call).encode())
+            yield Probe("POST", f"{API}/run/predict", json.dumps(call).encode())
     for route in ("run/show", "run/predict", "api/show", "call/show", "call/v2/show"):
         yield Probe("POST", f"{API}/{route}", json.dumps({"data": [marked, 0.5]}).encode())
     for name in ("ls", "get_config", "preprocess", "__init__"):
