@@ -20,7 +20,7 @@ QUANTISED = ("Conv", "Add", "MaxPool", "Relu")
 """What computes in INT8.  Resizing bytes is slower than resizing floats in ONNX Runtime, and a
 quantised Concat ends the process of OpenVINO 2026.4.1."""
 PROFILES: Mapping[Profile, Mapping[str, Any]] = {
-    "cpu": {"activation_type": QuantType.QUInt8},
+    "cpu": {"activation_type": QuantType.QUInt8, "reduce_range": True},
     "tensorrt": {
         "activation_type": QuantType.QInt8,
         "extra_options": {
@@ -30,8 +30,9 @@ PROFILES: Mapping[Profile, Mapping[str, Any]] = {
         },
     },
 }
-"""Processors multiply unsigned activations with signed weights; TensorRT takes nothing that is not
-symmetric, and refuses a bias of int32."""
+"""Processors multiply unsigned activations with signed weights.  Those without VNNI add two such
+products in 16 bits, which overflow unless weights have 7 bits: then every processor gives
+the same.  TensorRT takes nothing that is not symmetric, and refuses a bias of int32."""
 
 
 def int8_from_onnx(
