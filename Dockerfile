@@ -71,7 +71,7 @@ CMD ["--help"]
 
 FROM gpu-base AS gpu
 # A bundle of the build context that holds a TensorRT engine for the GPU it will run on.
-ARG BUNDLE=runs/quickstart/bundle
+ARG BUNDLE=models/zoo/camvid-balanced
 COPY --from=gpu-packages /opt/venv /opt/venv
 COPY --chown=10001:10001 ${BUNDLE} /bundle
 ENV PATH=/opt/venv/bin:$PATH \
@@ -93,8 +93,8 @@ CMD ["segnas", "serve", "/bundle", "--runtime", "tensorrt"]
 
 # The last stage is what is built where none is named.
 FROM python:3.11-slim AS cpu
-# 'make demo' writes the default bundle; any other folder of the build context may be named.
-ARG BUNDLE=runs/quickstart/bundle
+# The shipped network; any other bundle of the build context may be named.
+ARG BUNDLE=models/zoo/camvid-balanced
 COPY --from=cpu-packages /opt/venv /opt/venv
 COPY --chown=10001:10001 ${BUNDLE} /bundle
 # Only /tmp is written to: the page's uploads, which it deletes after a quarter of an hour.
