@@ -123,11 +123,12 @@ def test_the_page_and_the_api_work_below_a_path(
         tab.set_default_timeout(60_000)
         tab.goto(address + "/")
         tab.set_input_files("#picture input[type=file]", str(file))
-        tab.wait_for_selector("#legend .shares")
-        overlay = str(tab.locator("#overlay img").get_attribute("src"))
+        tab.wait_for_selector("#result .viewer[data-painted]")
+        with tab.expect_download() as download:
+            tab.click("#labels")
         tab.close()
-        assert overlay.startswith(address + "/")
-        with urlopen(overlay) as answer:
+        assert download.value.url.startswith(address + "/")
+        with urlopen(download.value.url) as answer:
             assert images.decode(answer.read()).shape == scene.shape
         with urlopen(f"{address}/v1/segment", images.encode_png(scene)) as answer:
             assert answer.headers["content-type"] == "image/png"
