@@ -211,7 +211,11 @@ LEARNING = sorted(name for name in OPS if list(make_op(name, 4).parameters()))
 
 @pytest.mark.parametrize("name", LEARNING)
 def test_an_op_learns_alike_in_bfloat16(name: str) -> None:
-    """Freed memory holds large numbers: torch's own dilated depthwise gradient read them."""
+    """Freed memory holds large numbers: torch's own dilated depthwise gradient read them.
+
+    A factor before a depthwise convolution that is normalised after it changes nothing: its
+    gradient is no more than rounding.
+    """
     torch.manual_seed(0)
     op = make_op(name, 16).train()
     x = torch.randn(8, 16, 24, 32).contiguous(memory_format=torch.channels_last)
@@ -225,8 +229,9 @@ def test_an_op_learns_alike_in_bfloat16(name: str) -> None:
             y = op(x)
         (y.float() * ahead).sum().backward()
         gradients.append([p.grad.clone() for p in op.parameters() if p.grad is not None])
+    least = 0.05 * max(float(exact.norm()) for exact in gradients[0])
     for exact, found in zip(*gradients, strict=True):
-        assert (found - exact).norm() < 0.1 * exact.norm()
+        assert (found - exact).norm() < 0.1 * max(float(exact.norm()), least)
 
 
 @pytest.mark.parametrize("size", [(8, 12), (7, 11)])
