@@ -6,6 +6,7 @@ from pathlib import Path
 
 import onnx
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 from export.formats.onnx import facts_of, written
 
@@ -17,4 +18,8 @@ def half_from_onnx(source: Path, path: Path) -> Path:
     """
     model = onnx.load(source)
     facts = facts_of(model)
-    return written(convert_float_to_float16(model, keep_io_types=True), facts, path)
+    half = convert_float_to_float16(model, keep_io_types=True)
+    # It puts casts behind what reads them, and says fp16 of some maps that stay fp32.
+    OnnxModel.graph_topological_sort(half.graph, is_deterministic=True)
+    del half.graph.value_info[:]
+    return written(half, facts, path)

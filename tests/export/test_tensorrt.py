@@ -31,6 +31,7 @@ from searcher.spaces.darts import Darts
 from searcher.spaces.dpc import Dpc
 from searcher.spaces.fast_nas import FastNas
 from searcher.spaces.gas import Gas
+from searcher.spaces.realtime import Realtime
 
 pytest.importorskip("tensorrt_rtx")
 pytestmark = pytest.mark.tensorrt
@@ -54,6 +55,7 @@ def genotypes() -> dict[str, Genotype]:
         Genotype.load(PYRAMID),
         Dpc({"encoder": 10, "head": 8, "output_stride": 16}).sample(random.Random(0)),
         FastNas({"encoder": 10, "head": 8, "repeats": 1}).sample(random.Random(0)),
+        Realtime({"width": 2}).sample(random.Random(0)).resized(grain=2),
     ]
     return {genotype.family: genotype for genotype in found}
 
