@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from files import write_text
 from models.genotype import Genotype, expect, expect_keys
 from models.places import OpKey, stands
+
+Measured = TypeVar("Measured")
 
 SCHEMA = 1
 FACTS = ("device", "runtime", "version", "precision")
@@ -78,22 +80,10 @@ class LatencyTable:
     @classmethod
     def from_json(cls, text: str) -> LatencyTable:
         """Parse; ``ValueError`` says which key is wrong."""
-        try:
-            raw = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"not JSON: {error}") from None
-        expect_keys(raw, "latency table", KEYS)
-        expect(type(raw["schema"]) is int and raw["schema"] == SCHEMA, "schema", str(SCHEMA))
-        for name in FACTS:
-            expect(isinstance(raw[name], str), name, "a text")
-        expect(is_count(raw["threads"]), "threads", "a whole number from 1")
-        size = raw["size"]
-        pair = isinstance(size, list) and len(size) == 2 and all(map(is_count, size))
-        expect(pair, "size", "[height, width]")
+        raw = parse_measured(text, "latency table", KEYS, SCHEMA)
         expect(is_ms(raw["rest_ms"]), "rest_ms", "a number from 0")
-        facts = {name: raw[name] for name in (*FACTS, "threads")}
         ms = parse_ops(raw["ops"])
-        return cls(**facts, size=(size[0], size[1]), ms=ms, rest_ms=float(raw["rest_ms"]))
+        return cls(**measured_of(raw), ms=ms, rest_ms=float(raw["rest_ms"]))
 
     def save(self, path: Path) -> None:
         write_text(path, self.to_json() + "\n")
@@ -101,14 +91,42 @@ class LatencyTable:
     @classmethod
     def load(cls, path: Path) -> LatencyTable:
         """Read a table; ``ValueError`` names the file and the key."""
-        try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ValueError(
-                f"{path} does not exist: 'segnas latency RECIPE --to {path}' measures it"
-            ) from None
-        except ValueError as error:
-            raise ValueError(f"{path} is not a latency table: {error}") from None
+        return load_measured(path, cls.from_json, "latency table")
+
+
+def parse_measured(text: str, what: str, keys: tuple[str, ...], schema: int) -> dict[str, Any]:
+    """The JSON of something measured, with these keys; ``ValueError`` says which key is wrong."""
+    try:
+        raw = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from None
+    expect_keys(raw, what, keys)
+    expect(type(raw["schema"]) is int and raw["schema"] == schema, "schema", str(schema))
+    for name in FACTS:
+        expect(isinstance(raw[name], str), name, "a text")
+    expect(is_count(raw["threads"]), "threads", "a whole number from 1")
+    size = raw["size"]
+    pair = isinstance(size, list) and len(size) == 2 and all(map(is_count, size))
+    expect(pair, "size", "[height, width]")
+    return dict(raw)
+
+
+def measured_of(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what something was measured: its facts, threads and size."""
+    facts = {name: raw[name] for name in (*FACTS, "threads")}
+    return {**facts, "size": (raw["size"][0], raw["size"][1])}
+
+
+def load_measured(path: Path, parse: Callable[[str], Measured], what: str) -> Measured:
+    """Read a file; ``ValueError`` names it and the key, or the command that makes it."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path} does not exist: 'segnas latency RECIPE --to {path}' measures it"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{path} is not a {what}: {error}") from None
 
 
 def parse_ops(raw: Any) -> dict[OpKey, float]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from files import write_text
 from models.genotype import expect, expect_keys
-from models.latency import FACTS, is_count, is_ms
+from models.latency import FACTS, is_ms, load_measured, measured_of, parse_measured
 from models.workload import WORK, Workload
 
 SCHEMA = 1
@@ -55,23 +55,11 @@ class LatencyModel:
     @classmethod
     def from_json(cls, text: str) -> LatencyModel:
         """Parse; ``ValueError`` says which key is wrong."""
-        try:
-            raw = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"not JSON: {error}") from None
-        expect_keys(raw, "latency model", KEYS)
-        expect(type(raw["schema"]) is int and raw["schema"] == SCHEMA, "schema", str(SCHEMA))
-        for name in FACTS:
-            expect(isinstance(raw[name], str), name, "a text")
-        expect(is_count(raw["threads"]), "threads", "a whole number from 1")
-        size = raw["size"]
-        pair = isinstance(size, list) and len(size) == 2 and all(map(is_count, size))
-        expect(pair, "size", "[height, width]")
+        raw = parse_measured(text, "latency model", KEYS, SCHEMA)
         expect_keys(raw["costs"], "costs", COSTS)
         for name, cost in raw["costs"].items():
             expect(is_ms(cost), f"costs.{name}", "a number from 0")
-        facts = {name: raw[name] for name in (*FACTS, "threads", "costs")}
-        return cls(**facts, size=(size[0], size[1]))
+        return cls(**measured_of(raw), costs=raw["costs"])
 
     def save(self, path: Path) -> None:
         write_text(path, self.to_json() + "\n")
@@ -79,14 +67,7 @@ class LatencyModel:
     @classmethod
     def load(cls, path: Path) -> LatencyModel:
         """Read a model; ``ValueError`` names the file and the key."""
-        try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ValueError(
-                f"{path} does not exist: 'segnas latency RECIPE --to {path}' measures it"
-            ) from None
-        except ValueError as error:
-            raise ValueError(f"{path} is not a latency model: {error}") from None
+        return load_measured(path, cls.from_json, "latency model")
 
 
 def fitted(work: Sequence[Workload], ms: Sequence[float]) -> dict[str, float]:
