@@ -88,7 +88,7 @@ def dissect(genotype: Genotype, classes: int, size: tuple[int, int]) -> Anatomy:
         network = build(genotype, classes)
         auxiliary = getattr(network.body, "auxiliary_head", None)
         second = parameters(auxiliary(classes)) if auxiliary else 0
-    head = parameters(network.body.get_submodule(HEAD))
+    head = sum(parameters(network.body.get_submodule(part)) for part in head_of(network.body))
     counted = Parameters(parameters(network) - head, head, second)
     drop_norms(network)
     stride = output_stride(network)
@@ -109,9 +109,14 @@ def usual(genotype: Genotype) -> tuple[int, tuple[int, int]]:
     return getattr(family, "CLASSES", CLASSES), getattr(family, "SIZE", SIZE)
 
 
+def head_of(body: nn.Module) -> tuple[str, ...]:
+    """The parts of a body that are its head: mostly one of that name."""
+    return getattr(body, "HEAD", (HEAD,))
+
+
 def output_stride(network: Network) -> int:
     """The stride of the last map [B, C, h, w] that is computed before the head, or of logits."""
-    if hasattr(network.body, "decode"):
+    if hasattr(network.body, "decode") or len(head_of(network.body)) > 1:
         with torch.no_grad(), evaluating(network):
             logits = network.body(torch.empty(1, 3, PROBE, PROBE, device=META))
         return nearest_stride(logits.shape[2])

@@ -90,6 +90,7 @@ class Realtime(nn.Module):
 
     GRAPHS: ClassVar[tuple[str, ...]] = ("stages", "context", "decoder")
     SIZES: ClassVar[tuple[str, ...]] = ("widths", "decoder", "grain")
+    HEAD: ClassVar[tuple[str, ...]] = ("project", "context", "sums", "classify")
 
     def __init__(self, genotype: Genotype, num_classes: int, place: Place) -> None:
         super().__init__()

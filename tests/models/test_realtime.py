@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.anatomy import dissect
 from models.families.realtime import grain_of
 from models.genotype import Edge, Genotype, Size
 from models.network import PixelsToLabels, build, macs, parameters
@@ -155,3 +156,11 @@ def test_the_ends_are_the_cheapest_and_dearer_than_any_draw() -> None:
     drawn = [multiply_adds(workload(SPACE.sample(rng), (72, 100), 5)) for _ in range(200)]
     assert low <= min(drawn)
     assert max(drawn) <= high
+
+
+def test_its_parts_are_counted_and_labels_are_read_at_the_finest_sum() -> None:
+    found = dissect(SMALL, 5, (64, 96))
+    assert found.output_stride == 4
+    learned = found.parameters
+    assert learned.encoder + learned.head == parameters(build(SMALL, 5))
+    assert 0 < learned.head < learned.encoder
