@@ -15,6 +15,9 @@ from models.network import Network
 WIDEST = 128
 """The most channels of a second head."""
 
+SELDOM = 4
+"""A second head is asked about every fourth pixel of a height and a width (decision 0035)."""
+
 
 class Tapped(nn.Module):
     """A network, and a head on the ``middle`` of its body that must know the classes too.
@@ -29,14 +32,21 @@ class Tapped(nn.Module):
         self.head = second_head(network)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """[B, 3, H, W] -> logits of the network and of the second head, [B, K, H, W] each.
+        """[B, 3, H, W] -> logits [B, K, H, W], and [B, K, H/4, W/4] of each second head.
 
-        Of a classifier [B, K, 1, 1].  Auxiliary cells are several heads.
+        Of a classifier [B, K, 1, 1] both.  Auxiliary cells are several heads.
         """
         logits, seen = tap(self.network, pixels)
         found = self.head(seen)
         second = found if isinstance(found, tuple) else (found,)
-        return logits, *(resize(other, spatial(logits)) for other in second)
+        height, width = spatial(logits)
+        size = (-(-height // SELDOM), -(-width // SELDOM))
+        return logits, *(resize(other, size) for other in second)
+
+
+def seldom(labels: Tensor) -> Tensor:
+    """[B, H, W] -> [B, H/4, W/4]: the labels that a second head is asked for."""
+    return labels[:, ::SELDOM, ::SELDOM]
 
 
 def second_head(network: Network) -> nn.Module:

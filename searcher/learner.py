@@ -13,7 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from models.network import Network
 from searcher import ranks
-from searcher.auxiliary import DropPath, Tapped
+from searcher.auxiliary import DropPath, Tapped, seldom
 from searcher.data.batches import Batch
 from searcher.data.frequencies import class_weights, pixel_counts
 from searcher.distill import Teacher
@@ -64,7 +64,7 @@ class Learner:
         logits, *second = found if isinstance(found, tuple) else (found,)
         loss = self.criterion(logits, labels)
         for other in second:
-            loss = loss + self.settings.auxiliary * self.criterion(other, labels)
+            loss = loss + self.settings.auxiliary * self.criterion(other, seldom(labels))
         if self.teacher:
             loss = loss + self.teacher.loss(pixels, logits, labels)
         return finite(loss)

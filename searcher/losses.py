@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 from torch.nn import functional as F
 
 from searcher import ranks
@@ -71,16 +73,42 @@ def dice(logits: Tensor, labels: Tensor) -> Tensor:
 
     Over the labelled pixels of the whole batch; squares in the denominator (V-Net, section 3).
     """
-    labelled = (labels != IGNORE).unsqueeze(1)
-    classes = labels.unsqueeze(1).where(labelled, 0)
-    chances = logits.softmax(1) * labelled
-    right = chances.gather(1, classes)
-    none = right.new_zeros(logits.shape[1])
-    overlap = none.index_add(0, classes.flatten(), right.flatten())
-    truth = none.index_add(0, classes.flatten(), labelled.flatten().to(none.dtype))
-    size = chances.square().transpose(0, 1).flatten(1).sum(1) + truth
-    scores = (2 * overlap / size.clamp(min=1e-6))[truth > 0]
-    return 1 - scores.mean() if len(scores) else logits.sum() * 0
+    value: Tensor = Dice.apply(logits, labels)  # type: ignore[no-untyped-call]
+    return value
+
+
+class Dice(Function):
+    """:func:`dice` and its gradient, which is linear in few sums: torch's own took thrice as long.
+
+    For class k let O be the sum of p where its pixels are, S that of p^2 everywhere and of the
+    labels; the score 2 O / S grows with p by (2 [its pixel] - 4 O p / S) / S.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> Tensor:
+        """[B, K, H, W] and [B, H, W] -> a scalar."""
+        labelled = (labels != IGNORE).unsqueeze(1)
+        classes = labels.unsqueeze(1).where(labelled, 0)
+        chances = logits.softmax(1).mul_(labelled)
+        right = chances.gather(1, classes)
+        none = right.new_zeros(logits.shape[1])
+        overlap = none.index_add(0, classes.flatten(), right.flatten())
+        truth = none.index_add(0, classes.flatten(), labelled.flatten().to(none.dtype))
+        size = torch.linalg.vector_norm(chances, dim=(0, 2, 3)).square() + truth
+        shown = (truth > 0) / (truth > 0).sum().clamp(min=1)
+        size = size.clamp(min=1e-6)
+        ctx.save_for_backward(chances, right, classes, 4 * overlap / size**2 * shown)
+        ctx.gain = 2 / size * shown
+        return (shown * (1 - 2 * overlap / size)).sum()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """A scalar -> [B, K, H, W]."""
+        chances, right, classes, loss = ctx.saved_tensors
+        found = chances * (gradient * loss).view(-1, 1, 1)
+        gained = right * (gradient * ctx.gain)[classes]
+        mean = (found * chances).sum(1, keepdim=True) - gained
+        return found.sub_(mean).mul_(chances).scatter_add_(1, classes, -gained), None
 
 
 def lovasz(logits: Tensor, labels: Tensor) -> Tensor:

@@ -105,6 +105,14 @@ def test_dice_is_that_of_sets(batch: tuple[Tensor, Tensor]) -> None:
     assert dice(*batch).item() == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
+@settings(max_examples=20)
+@given(batch=batches())
+def test_the_gradient_of_dice_is_that_of_its_value(batch: tuple[Tensor, Tensor]) -> None:
+    logits, labels = batch
+    leaf = logits.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: 3 * dice(x, labels), (leaf,))
+
+
 def chain(errors: list[float], truth: list[bool]) -> float:
     """The Lovasz extension of 1 - IoU by its definition: an integral over levels of error."""
     levels = sorted({0.0, *errors})
