@@ -166,19 +166,25 @@ class Api:
         service = await self.chosen(self.find(model), engine)
         began, status = time.perf_counter(), 500
         try:
-            async with self.uploads.picture(request) as data:
-                work = partial(answered, service, data, output, opacity)
-                response = await carried_out(request, service, work)
+            response = await self.answer(request, service, output, opacity)
             status = response.status_code
             return response
-        except (BadImage, Refused) as error:
-            status = (problem := problem_of(error)).status
-            raise problem from None
         except Problem as problem:
             status = problem.status
             raise
         finally:
             self.metrics.count(service, status, time.perf_counter() - began)
+
+    async def answer(
+        self, request: Request, service: Service, output: Output, opacity: float
+    ) -> Response:
+        """What a service says of the picture in a request; a ``Problem`` says why nothing."""
+        try:
+            async with self.uploads.picture(request) as data:
+                work = partial(answered, service, data, output, opacity)
+                return await carried_out(request, service, work)
+        except (BadImage, Refused) as error:
+            raise problem_of(error) from None
 
     def find(self, model: str | None) -> Service:
         name = next(iter(self.services)) if model is None else model
@@ -297,7 +303,9 @@ async def carried_out(
 ) -> Response:
     """Let a worker do ``work`` in a place of the queue, until the deadline or the sender leaves.
 
-    The place is free when the work has ended, also where nobody waits for it any more.
+    The place is free when the work has ended, also where nobody waits for it any more.  An error
+    knows the frames it came through: this one must not know the error, or the picture would stay
+    until Python looks for such circles.
     """
     place = service.owner.admit()
     future: Future[Response] = service.workers.submit(work, place)
@@ -317,6 +325,7 @@ async def carried_out(
         if not task.done():
             place.leave()
             task.cancel()
+        del task, future, either
 
 
 async def left(request: Request) -> None:

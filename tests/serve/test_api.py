@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from export.runtimes import Runtime
 from serve.api import rest
 from serve.palette import overlay, shares
 from serve.predictor import Predictor
+from serve.problems import Problem
 from serve.service import Engine, Service, called, opened
 from serve.uploads import Uploads
 
@@ -283,3 +285,17 @@ def test_the_readmes_client_works(client: httpx.Client, scene: Scene, tmp_path: 
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
     assert "'model': 'Tiny <streets>'" in ran.stdout
+
+
+def test_a_refused_picture_is_gone_when_it_is_answered(client: httpx.Client) -> None:
+    """Not when Python next looks for objects that know each other: pictures are large."""
+    client.post("/v1/segment", content=b"no picture")
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(5):
+            assert client.post("/v1/segment", content=b"no picture").status_code == 422
+        kinds = (images.BadImage, Problem)
+        assert not [found for found in gc.get_objects() if isinstance(found, kinds)]
+    finally:
+        gc.enable()
