@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 
 from documents import parse, read_yaml
 from lengths import STATIC, Dynamic
-from sections import Data, HeightWidth, Positive, Rate, Search, Strict, Train
+from lessons import Train
+from sections import Data, HeightWidth, Positive, Rate, Search, Strict
 
 SystemName = Literal["darts", "auto_deeplab", "gas", "cas", "dpc", "fast_nas", "realtime", "given"]
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lessons import Distill
 from models import weights
 from models.network import Network
 from searcher.data import IGNORE
 from searcher.task import Task
-from sections import Distill
 
 
 class Teacher:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from lessons import Train
 from models.network import Network
 from searcher import ranks
 from searcher.auxiliary import DropPath, Tapped, seldom
@@ -19,8 +21,8 @@ from searcher.data.frequencies import class_weights, pixel_counts
 from searcher.distill import Teacher
 from searcher.losses import Criterion, Mixed
 from searcher.optimizers import make_optimizer, make_schedule
+from searcher.rounding import Rounding
 from searcher.task import Task, finite
-from sections import Train
 
 
 class Learner:
@@ -33,6 +35,7 @@ class Learner:
         task.place(self.module)
         self.updates = count_updates(steps, settings)
         self.paths = DropPath(network) if settings.drop_path else None
+        self.rounding = Rounding(network) if settings.quantise else None
         self.optimizer = make_optimizer(self.module, settings)
         self.schedule = make_schedule(self.optimizer, settings, self.updates)
         self.average = averaged(network, settings.ema) if settings.ema else None
@@ -50,12 +53,20 @@ class Learner:
             self.optimizer.zero_grad()
         if self.paths:
             self.paths.rate = self.settings.drop_path * self.schedule.last_epoch / self.updates
-        loss = self.loss(batch)
-        self.task.fabric.backward(loss / self.settings.accumulate)
+        with self.arithmetic():
+            loss = self.loss(batch)
+            self.task.fabric.backward(loss / self.settings.accumulate)
         self.waiting = (self.waiting + 1) % self.settings.accumulate
         if not self.waiting:
             self.update()
         return ranks.mean(loss.detach()).item()
+
+    def arithmetic(self) -> AbstractContextManager[None]:
+        """In what a step is computed: rounded to INT8 in the last part of a training, if at all."""
+        left = 1 - self.schedule.last_epoch / self.updates
+        if self.rounding and left <= self.settings.quantise:
+            return self.rounding.on()
+        return nullcontext()
 
     def loss(self, batch: Batch) -> Tensor:
         """What the labels, and the teacher where there is one, say about a batch."""

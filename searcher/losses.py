@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
+from lessons import Loss
 from searcher import ranks
 from searcher.data import IGNORE
-from sections import Loss
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """Logits [B, K, H, W] and labels [B, H, W] -> a scalar."""

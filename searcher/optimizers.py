@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from sections import Train
+from lessons import Train
 
 POWER = 0.9
 """The exponent of the poly schedule (DeepLab)."""

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lessons import Train
 from models import weights
 from models.network import Network
 from pace import Pace, never
 from searcher.checkpoint import Job, is_best, located
 from searcher.learner import Learner
 from searcher.task import Task
-from sections import Train
 
 METRICS = "metrics.jsonl"
 

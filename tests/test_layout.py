@@ -16,8 +16,9 @@ PACKAGES = ("models", "searcher", "export", "serve")
 GROUND = {
     "files": set[str](),
     "documents": set[str](),
-    "recipe": {"documents", "lengths", "sections"},
+    "recipe": {"documents", "lengths", "lessons", "sections"},
     "lengths": {"sections"},
+    "lessons": {"sections"},
     "sections": set[str](),
     "images": {"files"},
     "pace": set[str](),

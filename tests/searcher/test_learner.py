@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lessons import Distill, Train
 from models import weights
 from models.network import Network, build
 from searcher.data.batches import Batch
@@ -21,7 +22,6 @@ from searcher.losses import cross_entropy
 from searcher.spaces.auto_deeplab import AutoDeepLab
 from searcher.spaces.darts import Darts
 from searcher.task import Task
-from sections import Distill, Train
 
 MakeTask = Callable[[], Task]
 STEPS = 6
@@ -55,7 +55,11 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
-@pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, EVERYTHING, {"quantise": 0.5, "ema": 0.9}],
+    ids=["plain", "everything", "quantise"],
+)
 def test_one_that_was_stopped_goes_on_as_if_it_was_not(
     stop: int, settings: dict[str, Any], tiny_task: MakeTask, tmp_path: Path
 ) -> None:

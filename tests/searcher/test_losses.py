@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from lessons import Loss
 from searcher.losses import Criterion, Mixed, cross_entropy, dice, lovasz, ohem
-from sections import Loss
 
 ALL: list[Criterion] = [cross_entropy, ohem, dice, lovasz]
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from lessons import Train
 from searcher.optimizers import course, make_optimizer, make_schedule, parameter_groups
-from sections import Train
 
 
 def net() -> nn.Sequential:

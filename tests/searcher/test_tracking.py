@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import Tensor, nn
 
 import images
+from lessons import Train
 from models.genotype import Genotype
 from models.network import Network
 from recipe import Compute
@@ -26,7 +27,7 @@ from searcher.systems import SYSTEMS
 from searcher.task import Task
 from searcher.tracking import Tracker, tracking
 from searcher.train import fit
-from sections import Search, Train
+from sections import Search
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lessons import Train
 from models import weights
 from models.network import Network, build
 from pace import Pace, Stop, StoppedError
@@ -21,7 +22,6 @@ from searcher.optimizers import parameter_groups
 from searcher.spaces.darts import Darts
 from searcher.task import Task
 from searcher.train import METRICS, Training, fit
-from sections import Train
 
 MakeTask = Callable[[], Task]
 SETTINGS = Train(epochs=3, batch=2, validate_every=2)
