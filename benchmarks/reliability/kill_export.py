@@ -1,0 +1,123 @@
+"""Exports killed at any moment leave a whole bundle or none: figure E4.  One JSON line.
+
+python benchmarks/reliability/kill_export.py --kills 100 [--seed 1] [--in-place]
+
+A small run is trained; then 'segnas export' of it is killed again and again, each time after
+another part of what it takes: by turns where there is no bundle yet, and where there is one that
+answers with something else.  What stands there afterwards must be whole, and in the end a last
+export must leave nothing but its bundle.  ``--in-place`` is the negative control: a writer that
+fills the bundle's own folder must be noticed (exit code 1).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+
+from benchmarks.forked import fork
+from benchmarks.reliability.mutations import GENOTYPE, RECIPE
+from export.bundle import Bundle
+from export.machine import cpu_model
+from recipe import Recipe
+from stages import Build
+
+OUTPUTS = ("labels", "logits")
+
+
+def trained(folder: Path) -> Build:
+    """A run that is trained and not exported."""
+    (folder / "mine.json").write_text(GENOTYPE)
+    words = {"out": folder / "run", "genotype": folder / "mine.json", "formats": "[onnx]"}
+    (folder / "recipe.yaml").write_text(RECIPE.format(**words))
+    build = Build(Recipe.load(folder / "recipe.yaml"))
+    build.search()
+    build.train()
+    return build
+
+
+def export(run: Path, output: str, said: Path) -> int:
+    """The process id of an export that has begun."""
+    return fork(said, "export", str(run), "--output", output)
+
+
+def in_place(run: Path, whole: Path) -> int:
+    """That of a careless one."""
+    if child := os.fork():
+        return child
+    for file in sorted(path for path in whole.rglob("*") if path.is_file()):
+        target = run / "bundle" / file.relative_to(whole)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+        time.sleep(0.02)
+    os._exit(0)
+
+
+def killed(begin: Callable[[], int], after: float) -> bool:
+    """Kill what begins ``after`` seconds from now; whether it was still at work."""
+    child = begin()
+    time.sleep(after)
+    os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1] == signal.SIGKILL
+
+
+def left(bundle: Path) -> str:
+    """What stands where the bundle should be."""
+    if not bundle.exists():
+        return "absent"
+    try:
+        Bundle.load(bundle)
+    except ValueError as error:
+        return f"torn: {str(error).replace(str(bundle), 'BUNDLE')}"
+    return "whole"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--in-place", action="store_true")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    rng, found, start = random.Random(asked.seed), Counter[str](), time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run, said = trained(folder).run, folder / "said"
+        begun = time.monotonic()
+        assert os.waitpid(export(run, OUTPUTS[0], said), 0)[1] == 0, said.read_text()
+        takes = time.monotonic() - begun
+        shutil.copytree(run / "bundle", whole := folder / "whole")
+        for turn in range(asked.kills):
+            if turn % 2:
+                shutil.rmtree(run / "bundle", ignore_errors=True)
+            begin = partial(export, run, OUTPUTS[turn // 2 % 2], said)
+            if asked.in_place:
+                begin = partial(in_place, run, whole)
+            early = killed(begin, rng.uniform(0, 0.2 if asked.in_place else 1.1 * takes))
+            found[f"{'killed' if early else 'done'}, {left(run / 'bundle')}"] += 1
+        torn = sum(count for how, count in found.items() if "torn" in how)
+        assert torn or os.waitpid(export(run, OUTPUTS[0], said), 0)[1] == 0, said.read_text()
+        rest = sorted(p.name for p in run.iterdir() if "bundle" in p.name and p.name != "bundle")
+    row = {"figure": "E4", "seed": asked.seed, "kills": asked.kills, "found": dict(found)}
+    row |= {"takes_s": round(takes, 2), "torn": torn, "left_over": rest}
+    row |= {"seconds": round(time.monotonic() - start), "device": cpu_model()}
+    sys.stdout.write(json.dumps(row) + "\n")
+    raise SystemExit(bool(torn or rest))
+
+
+if __name__ == "__main__":
+    main()
