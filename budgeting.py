@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from importlib import import_module
-from pathlib import Path
 
 from export.machine import cpu_model
 from export.measure import Conditions, network_ms
-from latencies import NETWORKS, Check, drawn, fitting, leave
+from latencies import Check, Measuring, drawn, fitting
 from models.latency_model import LatencyModel, fitted
 from models.workload import workload
 from recipe import Recipe
@@ -35,24 +32,6 @@ def budget_of(recipe: Recipe, num_classes: int) -> Budget | None:
     return Budget(cost.metric, cost.budget, size, num_classes, model.price)
 
 
-def results(
-    recipe: Recipe, how: Conditions, path: Path, check: bool
-) -> Iterator[tuple[str, list[Path]]]:
-    """Measure a model and perhaps check it: after each a sentence and the files it left."""
-    start = time.monotonic()
-    model, found = measure(recipe, how, NETWORKS if check else 0)
-    model.save(path)
-    yield (
-        (
-            f"learned from {LEARNED_FROM} networks on {model.device} with {model.runtime}, "
-            f"{model.precision}, {model.threads} threads: {time.monotonic() - start:.0f} s"
-        ),
-        [path],
-    )
-    if check:
-        yield found.sentence, leave(found, model, path)
-
-
 def measure(recipe: Recipe, how: Conditions, networks: int) -> tuple[LatencyModel, Check]:
     """What work costs here, from random networks of a recipe's space, and a check on others."""
     space = Realtime(recipe.search.sizes)
@@ -70,3 +49,14 @@ def measure(recipe: Recipe, how: Conditions, networks: int) -> tuple[LatencyMode
     )
     predicted = tuple(model.price(w) for w in work[LEARNED_FROM:])
     return model, Check(predicted, tuple(ms[LEARNED_FROM:]))
+
+
+def told(model: LatencyModel, seconds: float) -> str:
+    """A sentence on what a model took."""
+    return (
+        f"learned from {LEARNED_FROM} networks on {model.device} with {model.runtime}, "
+        f"{model.precision}, {model.threads} threads: {seconds:.0f} s"
+    )
+
+
+BY_NETWORKS = Measuring(measure, told)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from matplotlib.figure import Figure
 
@@ -70,6 +70,15 @@ class Check:
         return {**scores, "predicted_ms": self.predicted, "measured_ms": self.measured}
 
 
+@dataclass(frozen=True)
+class Measuring(Generic[Measured]):
+    """How a table or a model is measured, with a check on so many networks, and what is said."""
+
+    measure: Callable[[Recipe, Conditions, int], tuple[Measured, Check]]
+    told: Callable[[Measured, float], str]
+    """After so many seconds."""
+
+
 def places(ms: Sequence[float]) -> list[int]:
     """The place of each of some numbers in their order."""
     order = sorted(ms)
@@ -115,13 +124,13 @@ def conditions(
 
 
 def results(
-    recipe: Recipe, how: Conditions, path: Path, check: bool
+    measuring: Measuring[Measured], recipe: Recipe, how: Conditions, path: Path, check: bool
 ) -> Iterator[tuple[str, list[Path]]]:
-    """Measure a table and perhaps check it: after each a sentence and the files it left."""
+    """Measure and perhaps check: after each a sentence and the files it left."""
     start = time.monotonic()
-    table, found = measure(recipe, how, NETWORKS if check else 0)
+    table, found = measuring.measure(recipe, how, NETWORKS if check else 0)
     table.save(path)
-    yield told(table, time.monotonic() - start), [path]
+    yield measuring.told(table, time.monotonic() - start), [path]
     if check:
         yield found.sentence, leave(found, table, path)
 
@@ -146,6 +155,9 @@ def told(table: LatencyTable, seconds: float) -> str:
         f"{table.threads} threads: {seconds:.0f} s; beside them a network takes "
         f"{table.rest_ms:.2f} ms"
     )
+
+
+BY_OPS = Measuring(measure, told)
 
 
 def drawn(space: Sampled, count: int, seed: int) -> list[Genotype]:

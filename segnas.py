@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -151,9 +152,11 @@ def latency(
     latencies.check_supernet(recipe)
     path = to or recipe.out / latencies.TABLE
     how = latencies.conditions(recipe, runtime, device, precision, threads)
-    results = budgeting.results if recipe.system in BANKED else latencies.results
+    found = partial(latencies.results, latencies.BY_OPS)
+    if recipe.system in BANKED:
+        found = partial(latencies.results, budgeting.BY_NETWORKS)
     with console.busy("measuring"):
-        for sentence, written in results(recipe, how, path, check):
+        for sentence, written in found(recipe, how, path, check):
             say(sentence)
             console.wrote(*written)
     following(f"search {source} --set search.cost.metric=latency --set search.cost.table={path}")
