@@ -73,8 +73,8 @@ def dice(logits: Tensor, labels: Tensor) -> Tensor:
 
     Over the labelled pixels of the whole batch; squares in the denominator (V-Net, section 3).
     """
-    value: Tensor = Dice.apply(logits, labels)  # type: ignore[no-untyped-call]
-    return value
+    loss: Criterion = Dice.apply
+    return loss(logits, labels)
 
 
 class Dice(Function):

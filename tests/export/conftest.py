@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,9 @@ from export.assembly import Contents, Description, make_bundle
 from export.formats.onnx import onnx_from_network
 from export.runtimes import Pixels
 from export.verify import Pair
-from models.network import Network
+from models.genotype import Edge, Genotype
+from models.network import Network, build
+from searcher.spaces.darts import Darts
 
 SIZE = (32, 48)
 CLASSES = ("road", "house", "tree", "sky")
@@ -124,3 +127,34 @@ def bundle_path(
         patch.setattr("export.assembly.save", save)
         make_bundle(tiny_network(0), path, description, Contents(pairs))
     return path
+
+
+PYRAMID = Genotype(
+    "pyramid",
+    {"stages": (Edge(16, 17, "conv_3x3"), Edge(32, 33, "sep_conv_3x3"))},
+    {"widths": (8, 16, 24), "head": 16},
+)
+CELLS = Darts(3, 2, {"width": 4, "head": 8}).sample(random.Random(3))
+
+
+@pytest.fixture(scope="session")
+def blocks() -> Pixels:
+    """uint8 [4, 48, 64, 3]: blocks of one colour each."""
+    colours = np.random.default_rng(0).integers(0, 256, (4, 6, 8, 3), np.uint8)
+    return colours.repeat(8, 1).repeat(8, 2)
+
+
+@pytest.fixture(scope="session")
+def planes(blocks: Pixels) -> Tensor:
+    """The same as a network reads them, [4, 3, 48, 64]."""
+    return torch.from_numpy(blocks).float().permute(0, 3, 1, 2)
+
+
+@pytest.fixture(params=[PYRAMID, CELLS], ids=["pyramid", "cells"])
+def network(request: pytest.FixtureRequest, planes: Tensor) -> Network:
+    """A network in evaluation mode whose norms have seen the blocks."""
+    torch.manual_seed(0)
+    made = build(request.param, 5)
+    for _ in range(30):
+        made(planes)
+    return made.eval()

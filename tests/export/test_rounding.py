@@ -2,69 +2,39 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
 from export.formats.int8 import int8_from_onnx
 from export.formats.onnx import onnx_from_network
+from export.runtimes import Pixels
 from export.taps import tapped
-from models.genotype import Edge, Genotype
-from models.network import Network, build
+from models.network import Network
 from searcher.rounding import Rounding, rounded_map, rounded_weight
-from searcher.spaces.darts import Darts
-
-SIZE = (48, 64)
-PYRAMID = Genotype(
-    "pyramid",
-    {"stages": (Edge(16, 17, "conv_3x3"), Edge(32, 33, "sep_conv_3x3"))},
-    {"widths": (8, 16, 24), "head": 16},
-)
-CELLS = Darts(3, 2, {"width": 4, "head": 8}).sample(random.Random(3))
-PIXELS = np.random.default_rng(0).integers(0, 256, (4, 6, 8, 3), np.uint8)
-PIXELS = PIXELS.repeat(8, 1).repeat(8, 2)
-"""uint8 [4, 48, 64, 3]: blocks."""
-
-
-def settled(genotype: Genotype) -> Network:
-    """A network in evaluation mode whose norms have seen the pictures."""
-    torch.manual_seed(0)
-    network = build(genotype, 5)
-    for _ in range(30):
-        network(planes(PIXELS))
-    return network.eval()
-
-
-def planes(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
-    return torch.from_numpy(pixels).float().permute(0, 3, 1, 2)
-
-
-@pytest.fixture(params=[PYRAMID, CELLS], ids=["pyramid", "cells"])
-def network(request: pytest.FixtureRequest) -> Network:
-    return settled(request.param)
 
 
 @torch.no_grad()
-def test_it_rounds_as_much_as_the_file_does(network: Network, tmp_path: Path) -> None:
-    plain = onnx_from_network(network, SIZE, tmp_path / "a.onnx")
-    file = tapped(int8_from_onnx(plain, tmp_path / "b.onnx", PIXELS), "onnxruntime", "int8")
-    shipped = torch.from_numpy(np.concatenate([file(image[None]) for image in PIXELS]))
-    before = network(planes(PIXELS))
+def test_it_rounds_as_much_as_the_file_does(
+    network: Network, blocks: Pixels, planes: Tensor, tmp_path: Path
+) -> None:
+    plain = onnx_from_network(network, (48, 64), tmp_path / "a.onnx")
+    file = tapped(int8_from_onnx(plain, tmp_path / "b.onnx", blocks), "onnxruntime", "int8")
+    shipped = torch.from_numpy(np.concatenate([file(image[None]) for image in blocks]))
+    before = network(planes)
     with Rounding(network).on():
-        rounded = network(planes(PIXELS))
+        rounded = network(planes)
     assert 0.5 < (rounded - before).norm() / (shipped - before).norm() < 2
-    assert torch.equal(network(planes(PIXELS)), before), "nothing of it is left"
+    assert torch.equal(network(planes), before), "nothing of it is left"
 
 
-def test_a_step_moves_weights_and_leaves_norms_alone(network: Network) -> None:
+def test_a_step_moves_weights_and_leaves_norms_alone(network: Network, planes: Tensor) -> None:
     rounding = Rounding(network.train())
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with rounding.on():
-        network(planes(PIXELS)).square().mean().backward()
+        network(planes).square().mean().backward()
     torch.optim.SGD(network.parameters(), 1e-3).step()
     after = network.state_dict()
     moved = {name for name, tensor in before.items() if not torch.equal(after[name], tensor)}
