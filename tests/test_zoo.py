@@ -41,7 +41,7 @@ bench: {{threads: [1], iterations: 3, warmup: 1}}
 compute: {{precision: fp32, device: cpu, threads: 1}}
 track: {{tensorboard: false}}
 """
-NAME, OTHER = "camvid-fast", "voc-21"
+NAME, OTHER = "camvid-tested", "voc-21"
 LICENCE = "for research"
 
 

@@ -92,13 +92,15 @@ def campaign(run: Path, said: Path, whole: Path, asked: argparse.Namespace) -> C
     takes = seconds(lambda: finished(run, said))
     shutil.copytree(run / "bundle", whole)
     for turn in range(asked.kills):
+        shutil.rmtree(run / "bundle", ignore_errors=True)
         if turn % 2:
-            shutil.rmtree(run / "bundle", ignore_errors=True)
-        begin, longest = partial(export, run, OUTPUTS[turn // 2 % 2], said), 1.1 * takes
+            shutil.copytree(whole, run / "bundle")
+        begin, longest = partial(export, run, OUTPUTS[1], said), 1.5 * takes
         if asked.in_place:
             begin, longest = partial(in_place, run, whole), 0.2
+        before = "one" if turn % 2 else "none"
         early = killed(begin, rng.uniform(0, longest))
-        found[f"{'killed' if early else 'done'}, {left(run / 'bundle')}"] += 1
+        found[f"{before}, {'killed' if early else 'done'}: {left(run / 'bundle')}"] += 1
     return found
 
 
