@@ -22,7 +22,7 @@ import shipment
 from album import ARCHITECTURE, HISTORY
 from budgeting import budget_of
 from console import Watch, busy, complain, watching
-from export.assembly import make_bundle
+from export.assembly import make_bundle, sweep
 from export.benchmark.rounds import Settings
 from export.benchmark.subjects import Source
 from export.bundle import MANIFEST, Bundle
@@ -263,6 +263,7 @@ class Build:
             )
         made_from = self.digest_of(folder)
         if self.bundle_is_from(made_from):
+            sweep(self.bundle)
             return False
         self.record()
         with busy("exporting, and comparing with the network"):

@@ -19,6 +19,7 @@ from searcher.auxiliary import DropPath, Tapped, seldom
 from searcher.data.batches import Batch
 from searcher.data.frequencies import class_weights, pixel_counts
 from searcher.distill import Teacher
+from searcher.graphed import Graphed, recordable
 from searcher.losses import Criterion, Mixed
 from searcher.optimizers import make_optimizer, make_schedule
 from searcher.rounding import Rounding
@@ -42,6 +43,7 @@ class Learner:
         self.model, self.mover = ready(self.module, self.optimizer, task, settings)
         self.criterion = make_criterion(task, settings)
         self.teacher = Teacher(settings.distill, task) if settings.distill else None
+        self.graphed = Graphed(self.module, self.learn) if recordable(task, settings) else None
         self.best: dict[str, Any] = {}
         self.waiting = 0
         """Batches whose gradients wait for an update."""
@@ -54,12 +56,17 @@ class Learner:
         if self.paths:
             self.paths.rate = self.settings.drop_path * self.schedule.last_epoch / self.updates
         with self.arithmetic():
-            loss = self.loss(batch)
-            self.task.fabric.backward(loss / self.settings.accumulate)
+            loss = finite((self.graphed or self.learn)(batch))
         self.waiting = (self.waiting + 1) % self.settings.accumulate
         if not self.waiting:
             self.update()
-        return ranks.mean(loss.detach()).item()
+        return ranks.mean(loss).item()
+
+    def learn(self, batch: Batch) -> Tensor:
+        """Add a batch's gradients to those that wait; its loss."""
+        loss = self.loss(batch)
+        self.task.fabric.backward(loss / self.settings.accumulate)
+        return loss.detach()
 
     def arithmetic(self) -> AbstractContextManager[None]:
         """In what a step is computed: rounded to INT8 in the last part of a training, if at all."""
@@ -78,7 +85,7 @@ class Learner:
             loss = loss + self.settings.auxiliary * self.criterion(other, seldom(labels))
         if self.teacher:
             loss = loss + self.teacher.loss(pixels, logits, labels)
-        return finite(loss)
+        return loss
 
     def update(self) -> None:
         """Move the weights by the gradients that were gathered."""
