@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,15 @@ from serve.service import Engine, Service, opened
 # A busy machine is slow, and that is not a fault of what is tested.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+NEEDS = {
+    "serve": "fastapi",
+    "test_deployment.py": "uvicorn",
+    "export/test_formats.py": "openvino",
+    "searcher/test_studies.py": "tqdm",  # of optuna
+}
+collect_ignore = [place for place, module in NEEDS.items() if find_spec(module) is None]
+"""Tests whose extra is not installed are left out: a machine with a GPU has no page."""
 
 SIZE = (48, 64)
 Colour = tuple[int, int, int]
@@ -62,6 +72,37 @@ def command(*words: object) -> tuple[int, str, str]:
         sys.argv = arguments
     assert console.out.file is not out
     return code, out.getvalue(), err.getvalue()
+
+
+RECIPE = """
+system: {system}
+out: {out}
+data: {{name: streets, size: [64, 96], train: 12, val: 4}}
+search: {{epochs: 2, warmup: 1, batch: 2, size: [32, 48], layers: 3, nodes: 2, lr: 0.05,
+  trials: 2, proxy: {{epochs: 1}}, sizes: {{width: 2, {extra}head: 8}}{cost}}}
+train: {{epochs: 2, batch: 4, sizes: {{width: 4}}, validate_every: 1}}
+export: {{examples: 2}}
+bench: {{threads: [1], iterations: 3, warmup: 1}}
+compute: {{precision: {precision}, device: {device}}}
+"""
+EXTRA = {"auto_deeplab": "stem: 4, ", "dpc": "encoder: 10, ", "fast_nas": "encoder: 10, "}
+COST = {
+    "cas": ", cost: {metric: macs, weight: 0.1}",
+    "realtime": ", cost: {metric: macs, budget: 0.003}",
+}
+
+
+@pytest.fixture(scope="session")
+def small_recipe() -> Callable[..., Path]:
+    """Write a recipe that takes seconds, for any system; the folder gets its run too."""
+    return recipe_of
+
+
+def recipe_of(system: str, folder: Path, device: str = "cpu", precision: str = "fp32") -> Path:
+    parts = {"system": system, "out": folder / "run", "device": device, "precision": precision}
+    extra, cost = (table.get(system, "") for table in (EXTRA, COST))
+    (folder / "recipe.yaml").write_text(RECIPE.format(**parts, extra=extra, cost=cost))
+    return folder / "recipe.yaml"
 
 
 @pytest.fixture(scope="session")

@@ -22,23 +22,7 @@ from serve.predictor import Predictor
 
 Run = Callable[..., tuple[int, str, str]]
 
-RECIPE = """
-system: {system}
-out: {out}
-data: {{name: streets, size: [64, 96], train: 12, val: 4}}
-search: {{epochs: 2, warmup: 1, batch: 2, size: [32, 48], layers: 3, nodes: 2, lr: 0.05,
-  trials: 2, proxy: {{epochs: 1}}, sizes: {{width: 2, {extra}head: 8}}{cost}}}
-train: {{epochs: 2, batch: 4, sizes: {{width: 4}}, validate_every: 1}}
-export: {{examples: 2}}
-bench: {{threads: [1], iterations: 3, warmup: 1}}
-compute: {{precision: fp32, device: cpu}}
-"""
-EXTRA = {"auto_deeplab": "stem: 4, ", "dpc": "encoder: 10, ", "fast_nas": "encoder: 10, "}
 TRYING = ("dpc", "fast_nas", "realtime")
-COST = {
-    "cas": ", cost: {metric: macs, weight: 0.1}",
-    "realtime": ", cost: {metric: macs, budget: 0.003}",
-}
 
 
 @pytest.fixture(scope="module", params=list(SYSTEMS))
@@ -48,12 +32,10 @@ def system(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def recipe(system: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp(system)
-    extra, cost = (table.get(system, "") for table in (EXTRA, COST))
-    text = RECIPE.format(system=system, out=folder / "run", extra=extra, cost=cost)
-    (folder / "recipe.yaml").write_text(text)
-    return folder / "recipe.yaml"
+def recipe(
+    system: str, small_recipe: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    return small_recipe(system, tmp_path_factory.mktemp(system))
 
 
 @pytest.fixture(scope="module")
