@@ -15,7 +15,7 @@ import images
 import zoo
 from export.benchmark.isolated import Unfit
 from export.bundle import Bundle, Precision
-from export.runtimes import RUNTIMES, Facts, Pixels, described, load, within
+from export.runtimes import RUNTIMES, Facts, Pixels, artifact_of, described, load, within
 
 Answers = Sequence[NDArray[Any]]
 """Everything that an engine writes for one batch."""
@@ -29,7 +29,7 @@ class Source:
 
     path: Path
     runtime: str | None = None
-    """None for every runtime that has a file and is installed."""
+    """None for every runtime that has a file and is installed, and the GPU's where there is one."""
     precision: str | None = None
 
     @classmethod
@@ -117,7 +117,7 @@ def opened(job: Job) -> Iterator[Subject]:
 def of_bundle(bundle: Bundle, job: Job) -> Iterator[Subject]:
     """An artifact on the bundle's example images."""
     pixels = examples(bundle, job.batch)
-    artifact = bundle.artifact(job.runtime, job.precision)
+    artifact = artifact_of(job.runtime, bundle, job.precision)
     with load(job.runtime, bundle, precision=job.precision, threads=job.threads) as engine:
         reads = getattr(engine, "shape", (None,))[0]
         if not within(job.batch, reads):
