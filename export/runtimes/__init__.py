@@ -109,7 +109,8 @@ def missing(name: str) -> str | None:
     """Why the runtime called ``name`` cannot be used here, with the remedy; None where it can."""
     if name not in RUNTIMES:
         return f"unknown runtime {name!r}; choose from {', '.join(RUNTIMES)}"
-    if find_spec(module_of(name)) is None:
+    needed = (module_of(name), *(("tensorrt",) if name == "onnxruntime-tensorrt" else ()))
+    if not all(map(find_spec, needed)):
         return f"{name} is not installed: pip install 'segnas[{EXTRAS[name]}]'"
     if name in GPU_ONLY and (reason := no_gpu()):
         return f"{name} needs an NVIDIA GPU: {reason}"

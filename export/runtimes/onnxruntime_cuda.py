@@ -11,7 +11,7 @@ from typing import Self
 import onnxruntime as ort
 
 from export.cuda import gpu
-from export.runtimes import PROVIDERS, Facts, Labels, Pixels, check_pixels, labelled
+from export.runtimes import PROVIDERS, Facts, Labels, Pixels, check_pixels, labelled, missing
 from export.runtimes.onnxruntime import active, lengths, opened
 
 CUDA = {"use_tf32": "0"}
@@ -34,7 +34,9 @@ class Bound:
         precision: str,
         providers: Sequence[tuple[str, Mapping[str, str]]],
     ) -> None:
-        """``ValueError`` for a broken file, or where the first provider is not the active one."""
+        """``ValueError`` for a broken file, or unless the first of ``providers`` is active."""
+        if reason := missing(name):
+            raise ValueError(reason)
         with redirect_stdout(io.StringIO()):  # it prints what it does not find; the session fails
             ort.preload_dlls()
         self.session = opened(path, 1, providers)

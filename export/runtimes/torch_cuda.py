@@ -51,17 +51,11 @@ class Engine:
         return self.graph(pixels.shape)(pixels)
 
     def graph(self, shape: tuple[int, ...]) -> Replay:
-        """The graph of a shape; ``ValueError`` where the GPU has no memory for it."""
+        """The graph of a shape; ``ValueError`` where it cannot be recorded."""
         if shape not in self.graphs:
             while len(self.graphs) >= KEPT:
                 del self.graphs[next(iter(self.graphs))]
-            try:
-                self.graphs[shape] = Replay(self.network, shape)
-            except torch.OutOfMemoryError:
-                raise ValueError(
-                    f"the GPU has no memory left for a batch of {shape[0]} images of "
-                    f"{shape[1]}x{shape[2]}: choose a smaller batch"
-                ) from None
+            self.graphs[shape] = recorded(self.network, shape)
         return self.graphs[shape]
 
     def __enter__(self) -> Self:
@@ -124,3 +118,18 @@ class Replay:
             self.labels.copy_(self.found, non_blocking=True)
         self.stream.synchronize()
         return self.labels.numpy().copy()
+
+
+def recorded(run: Run, shape: tuple[int, ...]) -> Replay:
+    """``run`` for [B, H, W, 3]; ``ValueError`` where the GPU lacks memory, or refuses."""
+    try:
+        return Replay(run, shape)
+    except torch.OutOfMemoryError:
+        batch = f"{shape[0]} images of {shape[1]}x{shape[2]}"
+        raise ValueError(f"the GPU lacks memory for {batch}: choose a smaller batch") from None
+    except RuntimeError as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"torch {torch.__version__} does not record this network as a CUDA graph ({reason}): "
+            "choose another runtime"
+        ) from None
