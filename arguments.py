@@ -25,7 +25,7 @@ DataSet = Annotated[
 ]
 DataName = Annotated[str, typer.Option(help="A data set and its folder: voc=DIR; or streets.")]
 Json = Annotated[str | None, typer.Option("--json", help="Write JSON to this file, '-' to print.")]
-RuntimeChoice = Annotated[str, typer.Option(help="onnxruntime, openvino, torch, ...")]
+RuntimeChoice = Annotated[str, typer.Option(help="onnxruntime, openvino, torch-cuda, ...")]
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from typing import Literal
 import psutil
 
 from export.machine import cpu_model, cpuinfo, no_gpu, usable_cores
-from export.proofs import proof
+from export.proofs import OTHERS, proof
+from export.runtimes import EXTRAS, missing, module_of
 
 State = Literal["works", "missing", "fault"]
 """``missing`` is a choice that installing changes; ``fault`` is wrong and must be repaired."""
@@ -63,10 +64,10 @@ INSTRUCTIONS: Mapping[str, tuple[str, ...]] = {
     "BF16": ("avx512_bf16", "amx_bf16", "bf16"),
 }
 """What the engines gain most from, and Linux's names for it on x86 and Arm."""
-GPU_ONLY = "tensorrt"
+ALONE = "tensorrt"
 """The engine that can do nothing without a GPU."""
-PROBE_LIMIT = 60
-"""Seconds a proof may take, imports included."""
+PROBE_LIMIT = 120
+"""Seconds a proof may take, imports and a compiler included."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -79,6 +80,7 @@ def diagnose() -> list[Finding]:
         *machine(),
         gpu(),
         *engines(),
+        *other_ways(),
         *both_onnxruntimes(),
         *(floor(name) for name in FLOORS if installed(name)),
         browser(),
@@ -117,12 +119,41 @@ def gpu() -> Finding:
 def engines() -> list[Finding]:
     """For each engine its version, and whether it computes."""
     reason = no_gpu()
-    present = [e for e in ENGINES if find_spec(e.module) and not (e.module == GPU_ONLY and reason)]
+    present = [e for e in ENGINES if find_spec(e.module) and not (e.module == ALONE and reason)]
     probes = {engine.module: start(proof(engine.module, reason is None)) for engine in present}
     return [
         proved(engine, probes[engine.module]) if engine in present else absent(engine, reason)
         for engine in ENGINES
     ]
+
+
+def other_ways() -> list[Finding]:
+    """For each other way to run the files of torch and ONNX Runtime, whether it computes."""
+    lacking = {name: missing(name) for name in OTHERS}
+    probes = {name: start(OTHERS[name]) for name, reason in lacking.items() if reason is None}
+    return [
+        proved(way(name), probes[name]) if reason is None else lacks(name, reason)
+        for name, reason in lacking.items()
+    ]
+
+
+def way(name: str) -> Engine:
+    """A runtime by its name, with the distributions that hold its engine."""
+    distributions = next(e.distributions for e in ENGINES if e.module == module_of(name))
+    return Engine(name, distributions, EXTRAS[name])
+
+
+def lacks(name: str, reason: str) -> Finding:
+    """Why a runtime cannot be used here, and what to install."""
+    if "needs an NVIDIA GPU" in reason:
+        return Finding(name, "missing", reason, "Install a GPU and its driver.")
+    return Finding(name, "missing", *halves(reason))
+
+
+def halves(reason: str) -> tuple[str, str]:
+    """A reason and its remedy, which stand on both sides of a colon."""
+    detail, _, remedy = reason.partition(": ")
+    return detail, remedy
 
 
 def absent(engine: Engine, reason: str | None) -> Finding:

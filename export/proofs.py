@@ -38,6 +38,49 @@ print("runs on", ", ".join(names[True]) + "".join(f"; not on {n}" for n in names
 assert "CPUExecutionProvider" in names[True], "it does not run on the processor"
 """
 )
+PROVIDER = (
+    READ
+    + """
+import numpy, onnxruntime as ort
+from importlib import import_module
+from importlib.util import find_spec
+if find_spec("tensorrt"):
+    import_module("tensorrt")
+ort.preload_dlls()
+options = ort.SessionOptions()
+options.log_severity_level = 4
+session = ort.InferenceSession(model, options, ["{provider}"], enable_fallback=0)
+active = session.get_providers()[0]
+assert active == "{provider}", "it runs on " + active + ": a library is missing"
+found, = session.run(None, {"x": numpy.ones((1, 1, 2, 2), numpy.float32)})
+assert (found == 2).all(), "it computes wrongly"
+print("runs on", active)
+"""
+)
+COMPILED = """
+import torch
+conv = torch.nn.functional.conv2d
+made = torch.compile(lambda x, w: conv(x, w).relu() + 1)
+device = "{device}"
+found = made(torch.ones(1, 1, 2, 2, device=device), torch.full((1, 1, 1, 1), 2.0, device=device))
+assert (found == 3).all(), "it computes wrongly"
+print("compiles for", device)
+"""
+RECORDED = """
+import torch
+x, weight = torch.ones(1, 1, 2, 2).cuda(), torch.full((1, 1, 1, 1), 2.0).cuda()
+stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+with torch.cuda.stream(stream):
+    torch.nn.functional.conv2d(x, weight)
+stream.synchronize()
+with torch.cuda.graph(graph, stream=stream):
+    found = torch.nn.functional.conv2d(x, weight)
+x.fill_(2)
+graph.replay()
+torch.cuda.synchronize()
+assert (found == 4).all(), "it computes wrongly"
+print("replays a CUDA graph on", torch.cuda.get_device_name())
+"""
 TORCH = """
 import torch
 devices = ["cpu"] + ["cuda"] * torch.cuda.is_available()
@@ -95,6 +138,14 @@ PROOFS: Mapping[str, str] = {
     "gradio": GRADIO,
 }
 """By module."""
+OTHERS: Mapping[str, str] = {
+    "torch-compiled": COMPILED.format(device="cpu"),
+    "torch-cuda": RECORDED,
+    "torch-cuda-compiled": COMPILED.format(device="cuda"),
+    "onnxruntime-cuda": PROVIDER.replace("{provider}", "CUDAExecutionProvider"),
+    "onnxruntime-tensorrt": PROVIDER.replace("{provider}", "TensorrtExecutionProvider"),
+}
+"""Of the other ways to run a runtime's files, by their names."""
 
 
 def proof(module: str, gpu: bool) -> str:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
-from export.runtimes import missing
+from export.runtimes import missing, others
 from serve.queueing import Closed, EngineOwner, Refused
 from serve.service import Engine, Service
 
@@ -92,11 +92,13 @@ class Choices:
 
 
 def on(service: Service) -> Iterator[str]:
-    """The engines of a bundle that are installed here: the one that runs first, torch last."""
+    """The engines of a bundle that are installed here: the one that runs first, a GPU's last."""
     yield running(service)
     for artifact in sorted(service.bundle.manifest.artifacts, key=lambda a: a.runtime == "torch"):
         if missing(artifact.runtime) is None:
             yield f"{artifact.runtime} {artifact.precision}"
+    for runtime, precision in others(service.bundle):
+        yield f"{runtime} {precision}"
 
 
 def running(service: Service) -> str:

@@ -16,7 +16,7 @@ Clock = Literal["wall_ms", "cpu_ms"]
 STARVED = 0.1
 """The share of wall time that an engine on a processor may spend without a processor."""
 CLOCKS: Mapping[Clock, str] = {"wall_ms": "wall time", "cpu_ms": "processor time"}
-HOST = ("onnxruntime", "torch", "openvino")
+HOST = ("onnxruntime", "torch", "torch-compiled", "openvino")
 """The runtimes whose work is processor time."""
 
 

@@ -17,7 +17,7 @@ from export.benchmark.subjects import AS_STORED, Job, Source
 from export.benchmark.timing import Samples
 from export.bundle import Bundle
 from export.machine import usable_cores
-from export.runtimes import missing
+from export.runtimes import missing, others
 
 ROUNDS, ROUND_CALLS = 3, 10
 """How many rounds, and the fewest calls that are worth one."""
@@ -132,8 +132,9 @@ def engines_of(source: Source, size: tuple[int, int] | None) -> list[tuple[str, 
     if not source.is_bundle:
         found = counted(source.path, size)
         return [(runtime, found.precision if found else AS_STORED) for runtime in FOREIGN]
-    artifacts = Bundle.load(source.path).manifest.artifacts
-    return [(artifact.runtime, artifact.precision) for artifact in artifacts]
+    bundle = Bundle.load(source.path)
+    own = [(artifact.runtime, artifact.precision) for artifact in bundle.manifest.artifacts]
+    return own + others(bundle, source.runtime)
 
 
 def ordered(job: Job, settings: Settings, folder: Path) -> Order:

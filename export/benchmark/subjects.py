@@ -15,7 +15,17 @@ import images
 import zoo
 from export.benchmark.isolated import Unfit
 from export.bundle import Bundle, Precision
-from export.runtimes import RUNTIMES, Facts, Pixels, described, load, within
+from export.runtimes import (
+    READS,
+    RUNTIMES,
+    Facts,
+    Pixels,
+    Runtime,
+    artifact_of,
+    described,
+    load,
+    within,
+)
 
 Answers = Sequence[NDArray[Any]]
 """Everything that an engine writes for one batch."""
@@ -29,7 +39,7 @@ class Source:
 
     path: Path
     runtime: str | None = None
-    """None for every runtime that has a file and is installed."""
+    """None for every runtime that has a file and is installed, and the GPU's where there is one."""
     precision: str | None = None
 
     @classmethod
@@ -117,8 +127,8 @@ def opened(job: Job) -> Iterator[Subject]:
 def of_bundle(bundle: Bundle, job: Job) -> Iterator[Subject]:
     """An artifact on the bundle's example images."""
     pixels = examples(bundle, job.batch)
-    artifact = bundle.artifact(job.runtime, job.precision)
-    with load(job.runtime, bundle, precision=job.precision, threads=job.threads) as engine:
+    artifact = artifact_of(job.runtime, bundle, job.precision)
+    with started(bundle, job) as engine:
         reads = getattr(engine, "shape", (None,))[0]
         if not within(job.batch, reads):
             raise Unfit(
@@ -131,6 +141,16 @@ def of_bundle(bundle: Bundle, job: Job) -> Iterator[Subject]:
             lambda: (engine(pixels),),
             bundle.file(artifact),
         )
+
+
+def started(bundle: Bundle, job: Job) -> Runtime:
+    """The job's engine; :class:`Unfit` where another way to run a file does not go here."""
+    try:
+        return load(job.runtime, bundle, precision=job.precision, threads=job.threads)
+    except ValueError as error:
+        if job.runtime in READS:
+            raise Unfit(str(error)) from None
+        raise
 
 
 def examples(bundle: Bundle, batch: int = 1) -> Pixels:

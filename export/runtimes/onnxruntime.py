@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -51,7 +52,9 @@ class Engine:
         del self.session
 
 
-def opened(model: Path | bytes, threads: int) -> ort.InferenceSession:
+def opened(
+    model: Path | bytes, threads: int, providers: Sequence[object] = (PROVIDER,)
+) -> ort.InferenceSession:
     """A session over a file, or over one in memory, with ``threads`` threads.
 
     Threads spin while they wait, as is ONNX Runtime's default: latency before processor time.
@@ -65,7 +68,7 @@ def opened(model: Path | bytes, threads: int) -> ort.InferenceSession:
     options.log_severity_level = 3
     source = model if isinstance(model, bytes) else str(model)
     try:
-        return ort.InferenceSession(source, options, [PROVIDER], enable_fallback=0)
+        return ort.InferenceSession(source, options, [*providers], enable_fallback=0)
     except Exception as error:  # its exceptions share no base but this
         name = "the model" if isinstance(model, bytes) else model
         reason = str(error).partition("\n")[0]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
 import torch
+from torch import Tensor
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from export.machine import cpu_model, usable_cores
@@ -24,8 +26,9 @@ class Engine:
         """``threads`` 0 takes the cores this process may use; ``ValueError`` for a broken file."""
         if precision != "fp32":
             raise ValueError(f"torch runs {path.name} as fp32 only, not as {precision}")
-        self.module = PixelsToLabels(load(path.parent)).eval()
-        convert_conv2d_weight_memory_format(self.module, torch.channels_last)
+        module = PixelsToLabels(load(path.parent)).eval()
+        convert_conv2d_weight_memory_format(module, torch.channels_last)
+        self.module: Callable[[Tensor], Tensor] = module
         self.threads_before = torch.get_num_threads()
         torch.set_num_threads(threads or usable_cores())
         threads = torch.get_num_threads()

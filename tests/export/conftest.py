@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from export.assembly import Contents, Description, make_bundle
+from export.bundle import Bundle
 from export.formats.onnx import onnx_from_network
 from export.runtimes import Pixels
 from export.verify import Pair
@@ -148,6 +149,25 @@ def blocks() -> Pixels:
 def planes(blocks: Pixels) -> Tensor:
     """The same as a network reads them, [4, 3, 48, 64]."""
     return torch.from_numpy(blocks).float().permute(0, 3, 1, 2)
+
+
+@pytest.fixture(scope="session")
+def learned_bundle(tmp_path_factory: pytest.TempPathFactory, description: Description) -> Bundle:
+    """A bundle of a real network that knows light from dark and red from not, in quarters."""
+    colours = np.random.default_rng(2).choice([20, 70, 190, 240], (6, 2, 2, 3)).astype(np.uint8)
+    pixels = colours.repeat(48, 1).repeat(64, 2)
+    labels = (2 * (pixels[..., 0] > 127) + (pixels[..., 1] > 127)).astype(np.uint8)
+    torch.manual_seed(0)
+    network = build(PYRAMID, len(CLASSES))
+    optimizer = torch.optim.Adam(network.parameters(), 0.01)
+    for _ in range(40):
+        logits = network(torch.from_numpy(pixels).float().permute(0, 3, 1, 2))
+        F.cross_entropy(logits, torch.from_numpy(labels).long()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    proof = list(zip(pixels, labels, strict=True))
+    path = tmp_path_factory.mktemp("learned") / "bundle"
+    return make_bundle(network.eval(), path, description, Contents(proof))
 
 
 @pytest.fixture(params=[PYRAMID, CELLS], ids=["pyramid", "cells"])

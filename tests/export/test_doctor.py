@@ -18,12 +18,14 @@ import pytest
 
 from export import doctor
 from export.doctor import Engine, Finding
-from export.proofs import MODEL, proof
+from export.proofs import MODEL, OTHERS, proof
+from export.runtimes import READS
 
 HERE = "export.doctor.installed"
 SAID = {
     "onnxruntime": "runs on CPUExecutionProvider",
     "torch": "runs on cpu",
+    "torch-compiled": "compiles for cpu",
     "openvino": "runs on CPU",
     "tensorrt_rtx": "builds",
     "gradio": "lays out a page",
@@ -69,8 +71,9 @@ def probe(code: str) -> subprocess.Popen[str]:
 def test_this_machine_is_described(findings: dict[str, Finding]) -> None:
     assert {"processor", "memory", "instructions", "NVIDIA GPU", "chromium"} < set(findings)
     assert {engine.module for engine in doctor.ENGINES} < set(findings)
+    assert set(OTHERS) == set(READS) < set(findings)
     for module, said in SAID.items():
-        if find_spec(module):
+        if find_spec(module.partition("-")[0]):
             assert findings[module].state == "works", findings[module]
             assert said in findings[module].detail
     assert "AzureExecutionProvider" not in findings["onnxruntime"].detail.partition("; not on")[0]
@@ -92,6 +95,14 @@ def test_an_engine_that_is_absent_names_its_extra(monkeypatch: pytest.MonkeyPatc
     assert {finding.state for finding in absent.values()} == {"missing"}
     assert absent["torch"].remedy == "pip install 'segnas[train]'"
     assert absent["tensorrt_rtx"].remedy == "pip install 'segnas[tensorrt-rtx]'"
+
+
+def test_another_way_to_run_a_file_is_missing_by_its_own_reason() -> None:
+    finding = doctor.lacks("torch-cuda", "torch-cuda needs an NVIDIA GPU: no driver")
+    assert finding.remedy == "Install a GPU and its driver."
+    finding = doctor.lacks("onnxruntime-cuda", "onnxruntime-cuda needs x: pip install y")
+    assert (finding.detail, finding.remedy) == ("onnxruntime-cuda needs x", "pip install y")
+    assert finding.state == "missing"
 
 
 @pytest.mark.parametrize(
