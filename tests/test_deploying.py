@@ -60,6 +60,13 @@ def test_what_was_typed_is_kept(run: Path, segnas_once: Run) -> None:
     assert "nothing to do" in out
 
 
+def test_an_export_with_nothing_to_do_sweeps_all_the_same(run: Path, segnas_once: Run) -> None:
+    killed = run / ".bundle.killed.building"
+    killed.mkdir()
+    assert "nothing to do" in segnas_once("export", run)[1]
+    assert not killed.exists()
+
+
 def test_the_layout_holds_the_file_of_the_bundle(run: Path) -> None:
     model = run / "triton/run"
     assert (model / "1/model.onnx").read_bytes() == (run / "bundle/model.onnx").read_bytes()
