@@ -113,6 +113,7 @@ class Build:
         stage.refuse_changes()
         if decided(stage.done):
             return False
+        self.taken_from()  # a zoo:NAME that is not there is named now, not hours later
         self.record()
         if self.recipe.search.genotype:
             self.take(self.recipe.search.genotype, stage)

@@ -154,6 +154,17 @@ def test_what_is_no_start_is_one_sentence(first: Path, folder: Path, segnas_once
     assert f"layer {LAYER}.bias is missing from {folder / 'short.safetensors'}" in said
 
 
+@pytest.mark.parametrize("key", ["train.start", "train.encoder", "train.distill.teacher"])
+def test_a_zoo_s_name_that_is_not_there_is_said_before_the_search(
+    key: str, folder: Path, segnas_once: Run
+) -> None:
+    (folder / "late.yaml").write_text(RECIPE.format(folder=folder, name="late"))
+    code, _, err = segnas_once("build", folder / "late.yaml", "--set", f"{key}=zoo:nowhere")
+    assert code == 2
+    assert "there is no zoo:nowhere; " in err.splitlines()[-1]
+    assert not (folder / "late/search/genotype.json").exists()
+
+
 def test_another_start_is_another_training(first: Path, folder: Path, segnas_once: Run) -> None:
     """Its content counts: the same path may hold other weights."""
     copy = folder / "copy.safetensors"
