@@ -36,6 +36,12 @@ NEEDS = {
 collect_ignore = [place for place, module in NEEDS.items() if find_spec(module) is None]
 """Tests whose extra is not installed are left out: a machine with a GPU has no page."""
 
+
+def pytest_report_header() -> list[str]:
+    """What is left out, and why: the first lines of a report."""
+    return [f"left out: {place}, {NEEDS[place]} is not installed" for place in collect_ignore]
+
+
 SIZE = (48, 64)
 Colour = tuple[int, int, int]
 CLASSES = {"sky": (70, 130, 180), "road": (128, 64, 128), "tree": (34, 139, 34), "car": (0, 0, 142)}
