@@ -144,16 +144,11 @@ def way(name: str) -> Engine:
 
 
 def lacks(name: str, reason: str) -> Finding:
-    """Why a runtime cannot be used here, and what to install."""
+    """Why a runtime cannot be used here, and what to install: both sides of the reason's colon."""
     if "needs an NVIDIA GPU" in reason:
         return Finding(name, "missing", reason, "Install a GPU and its driver.")
-    return Finding(name, "missing", *halves(reason))
-
-
-def halves(reason: str) -> tuple[str, str]:
-    """A reason and its remedy, which stand on both sides of a colon."""
     detail, _, remedy = reason.partition(": ")
-    return detail, remedy
+    return Finding(name, "missing", detail, remedy)
 
 
 def absent(engine: Engine, reason: str | None) -> Finding:
