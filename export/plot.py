@@ -15,6 +15,8 @@ LEFT, RIGHT, TOP, BOTTOM = 60, 190, 16, 48
 TICKS = 5
 LINE = 20
 """Pixels from one name to the next."""
+FINEST = 1e-9
+"""A range that nobody measures: of milliseconds, or of per cent."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Axis:
         room = max(0.0, least - (max(values) - min(values))) / 2
         bottom = max(0.0, min(values) - room)
         top = max(max(values) + room, bottom + least)
-        spread = (top - bottom) or top or 1.0
+        spread = max((top - bottom) or top or 1.0, FINEST)
         step = 10.0 ** math.floor(math.log10(spread / TICKS))
         step *= next(m for m in (1, 2, 5, 10) if spread / (m * step) <= TICKS)
         low = max(0, math.floor(bottom / step - 0.25)) * step

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from export.benchmark.reports import BenchmarkReport, merged
@@ -25,6 +26,8 @@ def report(ms: float, miou: float | None, runtime: str = "onnxruntime") -> Bench
 
 
 @given(st.lists(st.floats(0, 1e4), min_size=1, max_size=9), st.sampled_from([0.0, 1.0]))
+@example([5e-324], 0.0)
+@example([1e4, math.nextafter(1e4, 0)], 0.0)
 def test_an_axis_holds_its_values_between_round_numbers(values: list[float], least: float) -> None:
     axis = Axis.over(values, 10, 90, least)
     assert axis.high - axis.low >= least
