@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from export.formats.rows import read_by_rows
 from files import replacing
 from lengths import NAMES, STATIC, Dynamic, Shape
 from models.network import Network, PixelsToLabels, PixelsToLogits
@@ -41,6 +42,7 @@ def onnx_from_network(
     ``network`` stays as it is.  ``ValueError`` names what ONNX cannot express, and where it stands.
     """
     model = traced(network, size, output, dynamic)
+    read_by_rows(model)
     facts = {
         "schema": f"segnas.{output}/1",
         "genotype": network.genotype.fingerprint,
