@@ -39,7 +39,7 @@ WIDTHS = ((1, 2), (2, 3, 4), (4, 6, 8), (6, 8, 12, 16), (8, 12, 16, 24), (8, 12,
 """The channels of each stage, in units of ``sizes.width``."""
 CHANNELS = (3, 4, 6, 8, 12)
 """Those of each of the decoder's maps."""
-GRAINS = (1, 2)
+GRAINS = (1, 2, 4)
 
 Option = int | str
 Choice = dict[str, Option]
