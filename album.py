@@ -11,7 +11,7 @@ from models.genotype import Genotype
 from searcher.blueprints import draw_architecture
 from searcher.checkpoint import read_log
 from searcher.frames import frames
-from searcher.fronts import draw_fronts, draw_trials
+from searcher.fronts import alike, draw_fronts, draw_trials
 from searcher.heatmaps import draw_weights
 from searcher.pictures import draw_history
 from searcher.search import CANDIDATES, GENOTYPE, TRIALS, WEIGHTS
@@ -32,7 +32,7 @@ def draw_search(folder: Path) -> list[str]:
     if not (folder / WEIGHTS).is_file():
         trials = read_log(folder / TRIALS)
         draw_trials(trials, folder / HISTORY)
-        draw_fronts(trials, folder / FRONTS)
+        draw_fronts(alike(trials), folder / FRONTS)
         return [ARCHITECTURE, HISTORY, CANDIDATES, FRONTS]
     draw_history(read_log(folder / TRIALS), folder / HISTORY)
     lines = read_log(folder / WEIGHTS)

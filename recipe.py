@@ -123,6 +123,7 @@ class Recipe(Strict):
             ("search.cost", cost, COSTED),
             ("search.order: 2", order, UNROLLED),
             ("search.bank", self.search.bank is not None, BANKED),
+            ("search.finalists", self.search.finalists > 0, BANKED),
             ("search.encoder", self.search.encoder is not None, DECODING),
             ("search.strategy: " + str(self.search.strategy), self.by_controller, DECODING),
         ]
@@ -200,8 +201,10 @@ class Recipe(Strict):
     @property
     def steps(self) -> int:
         """How many steps the search has: candidates, or epochs of a supernet."""
-        counted = self.tries or self.system in BANKED
-        return self.search.trials if counted else self.search.epochs
+        if self.tries:
+            return self.search.trials
+        banked = self.system in BANKED
+        return self.search.trials + self.search.finalists if banked else self.search.epochs
 
     @classmethod
     def load(cls, path: Path, overrides: Iterable[str] = ()) -> Self:

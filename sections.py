@@ -162,6 +162,10 @@ class Search(Strict):
     what it makes of the images is computed once for all candidates."""
     bank: Path | None = None
     """``realtime``: the folder of an earlier search, whose bank is taken and learns no more."""
+    finalists: Count = 0
+    """``realtime``: after the trials, how many of the best at the budget learn alone from the
+    bank's weights, for ``proxy.epochs`` at ``proxy.lr``.  The one with the lowest loss is chosen;
+    without finalists the one with the highest score."""
     epochs: Positive = 8
     warmup: Annotated[int, Field(strict=True, ge=0)] = 3
     """Epochs in which only the weights learn and the architecture waits."""
@@ -211,6 +215,12 @@ class Search(Strict):
                 "search.warmup and search.context_epochs must leave one of search.epochs: "
                 "the backbone is searched in those between"
             )
+        return self
+
+    @model_validator(mode="after")
+    def has_finalists(self) -> Self:
+        if self.finalists > self.trials:
+            raise ValueError("search.finalists must be at most search.trials: they are among them")
         return self
 
     @model_validator(mode="after")

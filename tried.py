@@ -14,7 +14,16 @@ from models.genotype import Genotype
 from recipe import Recipe
 from searcher.checkpoint import read_log
 from searcher.cost import spent
-from searcher.fronts import BEST, COSTS, draw_fronts, draw_rivals, front, mean_of_best, scored
+from searcher.fronts import (
+    BEST,
+    COSTS,
+    alike,
+    draw_fronts,
+    draw_rivals,
+    front,
+    mean_of_best,
+    scored,
+)
 from searcher.search import CANDIDATES, TRIALS
 from searcher.systems import USUAL
 
@@ -32,7 +41,7 @@ def lines_of(run: Path) -> list[Line]:
             f"{run} holds no candidates that were tried: name the folder of a run whose search, "
             f"such as fast_nas or dpc, has begun"
         )
-    return read_log(folder / TRIALS)
+    return alike(read_log(folder / TRIALS))
 
 
 def row(run: Path) -> tuple[str, ...]:

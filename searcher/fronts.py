@@ -30,6 +30,11 @@ def scored(lines: Sequence[Line]) -> tuple[str, list[float]]:
     return name, [line[name] for line in lines]
 
 
+def alike(lines: Sequence[Line]) -> list[Line]:
+    """The candidates without those of them that learned on as finalists, and scored higher."""
+    return [line for line in lines if "loss" not in line]
+
+
 def mean_of_best(scores: Sequence[float]) -> float:
     """Of the :data:`BEST` best: less a matter of luck than the best one."""
     return mean(sorted(scores, reverse=True)[:BEST])

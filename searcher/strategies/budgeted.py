@@ -3,11 +3,13 @@
 Single path one-shot (Guo et al., ECCV 2020) and once for all (Cai et al., ICLR 2020): while the
 bank learns, networks are drawn about the budget, and of those that share a batch the dearest
 teaches the others.  Afterwards a candidate is scored with the bank's weights and norms of its own,
-in a second or two.  The budget is a bound, never a part of the score.
+in a second or two.  The budget is a bound, never a part of the score.  The best at the budget may
+then learn alone for a while, from the bank's weights: how fast tells more than where they began.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -17,6 +19,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from lessons import Train
 from models.genotype import Genotype
 from models.network import Network, build
 from pace import never
@@ -25,6 +28,7 @@ from searcher.budgets import NAMES, Budget
 from searcher.checkpoint import located
 from searcher.data.batches import Batch
 from searcher.distill import divergence
+from searcher.learner import Learner
 from searcher.losses import cross_entropy
 from searcher.optimizers import parameter_groups, search_rate
 from searcher.spaces import Sampled
@@ -42,6 +46,8 @@ PARENTS, FRESH, MUTATED = 12, 24, 0.5
 """How many of the best have children, after how many random ones, and who has one parent."""
 CALIBRATION = 8
 """Batches that a candidate's norms see before it is scored."""
+LOSS = "loss"
+"""What a finalist's costs say beside those of a candidate: its loss in the last of its epochs."""
 DRAWS = 2000
 """How many networks are drawn in search of one of some cost."""
 
@@ -78,12 +84,24 @@ class Budgeted:
         """The next candidate; of the first one, the bank's learning is a part."""
         while self.epoch < self.search.epochs:
             self.learn(between)
-        rng = random.Random(f"{self.task.train.seed}/{len(self.trials)}")
-        genotype = self.propose(rng)
-        score = self.task.value(self.inherited(genotype), between)
-        trial = Trial(genotype, score, self.budget.costs(genotype))
+        done = len(self.trials) - self.search.trials
+        trial = self.candidate(between) if done < 0 else self.finalist(done, between)
         self.trials.append(trial)
         return trial
+
+    def candidate(self, between: Callable[[], None]) -> Trial:
+        """The next network that is sought, scored with the bank's weights."""
+        genotype = self.propose(random.Random(f"{self.task.train.seed}/{len(self.trials)}"))
+        score = self.task.value(self.inherited(genotype), between)
+        return Trial(genotype, score, self.budget.costs(genotype))
+
+    def finalist(self, place: int, between: Callable[[], None]) -> Trial:
+        """The candidate of that place, from 0, scored after it has learned alone for a while."""
+        genotype = self.ranked(self.trials[: self.search.trials])[place].genotype
+        network, epochs = self.inherited(genotype), self.search.proxy.epochs
+        costs = {**self.budget.costs(genotype), "epochs": epochs}
+        loss = learned(network, self.task, self.search, between)
+        return Trial(genotype, self.task.value(network, between), {**costs, LOSS: loss})
 
     def learn(self, between: Callable[[], None]) -> None:
         """One epoch of the bank, or what is left of it."""
@@ -190,12 +208,20 @@ class Budgeted:
         return network
 
     def choose(self, trials: Sequence[Trial]) -> Trial:
-        """The best at the budget; where none is there, the best within it."""
-        costs = [trial.costs[NAMES[self.budget.metric]] for trial in trials]
-        pairs = list(zip(trials, costs, strict=True))
-        at = [trial for trial, cost in pairs if self.budget.at(cost)]
-        within = [trial for trial, cost in pairs if cost <= self.budget.limit]
-        return max(at or within or trials, key=lambda trial: trial.score)
+        """The finalist that learned best; without any, the first in rank."""
+        finalists = [trial for trial in trials if LOSS in trial.costs]
+        if finalists:
+            return min(finalists, key=lambda trial: trial.costs[LOSS])
+        return self.ranked(trials)[0]
+
+    def ranked(self, trials: Sequence[Trial]) -> list[Trial]:
+        """The best at the budget, then the best within it, then those above it."""
+
+        def rank(trial: Trial) -> tuple[bool, bool, float]:
+            cost = trial.costs[NAMES[self.budget.metric]]
+            return not self.budget.at(cost), cost > self.budget.limit, -trial.score
+
+        return sorted(trials, key=rank)
 
     def state_dict(self) -> dict[str, Any]:
         state = {"bank": self.bank.state_dict(), "epoch": self.epoch, "batch": self.batch}
@@ -209,3 +235,21 @@ class Budgeted:
         if "optimizer" in state:
             self.optimizer.load_state_dict(state["optimizer"])
         self.trials = [Trial.from_state(trial) for trial in state["trials"]]
+
+
+def learned(network: Network, task: Task, search: Search, between: Callable[[], None]) -> float:
+    """Let a network learn as the bank did, and alone; the mean of its losses in the last epoch.
+
+    That this ranks networks better than what they score then is from Ru et al., NeurIPS 2021.
+    """
+    proxy, decay = search.proxy, search.weight_decay
+    settings = Train(epochs=proxy.epochs, lr=proxy.lr, weight_decay=decay)
+    learner = Learner(network, task, settings, proxy.epochs * len(task.train))
+    losses: list[float] = []
+    for epoch in range(proxy.epochs):
+        losses = []
+        for batch in task.ready(task.train, epoch):
+            losses.append(learner.step(batch))
+            between()
+    learner.chosen()
+    return math.fsum(losses) / len(losses)

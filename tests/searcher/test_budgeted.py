@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,15 +14,17 @@ import torch
 
 from models.genotype import Genotype
 from models.network import build
+from pace import never
 from searcher.bank import Bank
 from searcher.budgets import PRICES, Budget
+from searcher.fronts import alike
 from searcher.search import search
 from searcher.spaces.realtime import Realtime
 from searcher.strategies import Trial
-from searcher.strategies.budgeted import AROUND, Budgeted
+from searcher.strategies.budgeted import AROUND, Budgeted, learned
 from searcher.systems import SYSTEMS
 from searcher.task import Task
-from sections import Search
+from sections import Proxy, Search
 
 MakeTask = Callable[[], Task]
 Same = Callable[[Any, Any], None]
@@ -132,7 +135,7 @@ def test_learning_lowers_the_loss_of_networks_that_were_never_drawn(tiny_task: M
         return float(torch.stack(found).mean())
 
     before = loss()
-    for turn in range(30):
+    for turn in range(60):
         rng = random.Random(turn)
         made.update(batches[turn % len(batches)], [made.near(rng) for _ in range(2)])
     assert loss() < 0.8 * before
@@ -192,6 +195,44 @@ def test_a_search_leaves_its_candidates_and_what_they_cost(
     assert Genotype.load(tmp_path / "genotype.json") == chosen.genotype
     assert chosen.costs["gmacs"] <= BUDGET.limit
     assert len((tmp_path / "candidates.jsonl").read_text().splitlines()) == 4
+
+
+def test_finalists_are_the_best_at_the_budget_and_the_one_that_learns_best_is_chosen(
+    tiny_task: MakeTask, tmp_path: Path
+) -> None:
+    made = strategy(tiny_task(), trials=8, finalists=3, proxy=Proxy(epochs=2, lr=0.01))
+    chosen = search(made, 11, tmp_path, lambda *_: None, key={"a": 1})
+    candidates, finalists = made.trials[:8], made.trials[8:]
+    wanted = [trial.genotype for trial in made.ranked(candidates)[:3]]
+    assert [trial.genotype for trial in finalists] == wanted
+    assert [trial.costs["epochs"] for trial in finalists] == [2, 2, 2]
+    assert chosen.costs["loss"] == min(trial.costs["loss"] for trial in finalists)
+    assert not any("loss" in trial.costs for trial in candidates)
+    lines = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
+    assert alike(lines) == lines[:8]
+
+
+def test_a_finalist_learns_from_where_the_bank_is_and_leaves_it_there(tiny_task: MakeTask) -> None:
+    made = strategy(tiny_task(), trials=1, finalists=1, proxy=Proxy(epochs=20, lr=0.02))
+    made.step()
+    bank = {name: weight.clone() for name, weight in made.bank.state_dict().items()}
+    network = made.inherited(made.trials[0].genotype)
+    first = learned(
+        network, made.task, made.search.model_copy(update={"proxy": Proxy(epochs=1)}), never
+    )
+    assert made.step().costs["loss"] < 0.9 * first
+    assert all(torch.equal(bank[name], weight) for name, weight in made.bank.state_dict().items())
+
+
+def test_a_finalist_that_was_stopped_learns_anew(tiny_task: MakeTask, assert_same: Same) -> None:
+    given: dict[str, Any] = {"trials": 1, "finalists": 1, "proxy": Proxy(epochs=2)}
+    straight, resumed = strategy(tiny_task(), **given), strategy(tiny_task(), **given)
+    straight.step()
+    states: list[dict[str, Any]] = []
+    trial = straight.step(lambda: states.append(straight.state_dict()))
+    assert len(states) > 4
+    resumed.load_state_dict(states[2])
+    assert_same(resumed.step().state(), trial.state())
 
 
 def test_a_bank_is_taken_and_one_of_another_space_is_refused(
