@@ -33,6 +33,8 @@ from searcher.train import METRICS
 from stages import Build
 
 DRAWN, AT_A_BUDGET = 5, 8
+WALK = 300
+"""Random changes of a network that is drawn at a budget."""
 
 
 def chance(work: Build) -> tuple[Draw, int]:
@@ -42,8 +44,26 @@ def chance(work: Build) -> tuple[Draw, int]:
     task = replace(task, budget=budget_of(recipe, classes))
     strategy: Any = SYSTEMS[recipe.system](task, recipe.search)
     if isinstance(strategy, Budgeted):
-        return partial(strategy.at, 1.0, strategy.space.sample), AT_A_BUDGET
+        return partial(at_the_budget, strategy), AT_A_BUDGET
     return strategy.supernet.space.sample, DRAWN
+
+
+def at_the_budget(search: Budgeted, rng: random.Random) -> Genotype:
+    """A network at a budget, by a random walk that enters it and stays there.
+
+    Where few networks of a space are, drawing until one is there would take for ever.
+    """
+    budget, genotype = search.budget, search.at(1.0, search.space.sample, rng)
+
+    def outside(network: Genotype) -> float:
+        cost = budget.of(network)
+        return 0.0 if budget.at(cost) else abs(cost - budget.limit)
+
+    for _ in range(WALK):
+        other = search.space.mutate(genotype, rng)
+        if outside(other) <= outside(genotype):
+            genotype = other
+    return genotype
 
 
 def trained(work: Build, name: str, genotype: Genotype, words: list[str]) -> dict[str, float]:

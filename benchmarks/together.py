@@ -17,12 +17,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from operator import attrgetter
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from export.machine import cpu_model
 from files import write_text
@@ -31,7 +32,8 @@ from models import weights
 from models.genotype import Genotype
 from models.network import Network, build
 from recipe import Recipe
-from searcher.data.batches import Batch
+from searcher.data import Sample
+from searcher.data.batches import Batch, Batches, Examples, stacked
 from searcher.learner import Learner
 from searcher.prepare import train_task
 from searcher.task import Task
@@ -132,15 +134,42 @@ def board_of(learning: Sequence[Pupil]) -> Board | None:
     return board
 
 
+@dataclass(frozen=True)
+class AllEpochs(Dataset[Sample]):
+    """The samples of every epoch, by epoch and draw: so that workers are started once."""
+
+    batches: Batches
+
+    def __getitem__(self, drawn: tuple[int, int]) -> Sample:
+        epoch, draw = drawn
+        return Examples(self.batches, epoch)[draw]
+
+
+def batches_of(task: Task, epochs: int, workers: int) -> Iterator[Batch]:
+    """The batches of ``Batches`` for one epoch after another, on the task's device."""
+    batches, device = task.train, task.fabric.device
+    rows = [
+        [(epoch, int(draw)) for draw in batches.order(epoch)[i * batches.batch :][: batches.batch]]
+        for epoch in range(epochs)
+        for i in range(len(batches))
+    ]
+    loader = DataLoader(
+        AllEpochs(batches), batch_sampler=rows, num_workers=workers, collate_fn=stacked
+    )
+    for pixels, labels in loader:
+        yield pixels.to(device).permute(0, 3, 1, 2).float(), labels.to(device).long()
+
+
 def run(task: Task, settings: Train, learning: Sequence[Pupil], folder: Path) -> None:
     """All epochs."""
     board = board_of(learning)
+    batches = batches_of(task, settings.epochs, task.train.workers)
     began = time.perf_counter()
     for epoch in range(1, settings.epochs + 1):
-        for batch in task.ready(task.train, epoch - 1):
+        for batch in islice(batches, len(task.train)):
             if board:
-                for pupil in filter(attrgetter("stream"), learning):
-                    torch.cuda.current_stream().wait_stream(pupil.stream)
+                for stream in filter(None, (pupil.stream for pupil in learning)):
+                    torch.cuda.current_stream().wait_stream(stream)
                 board.write(task, batch[0])
             for pupil in learning:
                 pupil.step(batch)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,6 +21,7 @@ COSTS: Mapping[str, str] = {
 """What a candidate's line of the log counts or was measured, in words."""
 BEST = 5
 Line = Mapping[str, Any]
+AnyLine = TypeVar("AnyLine", bound=Line)
 Point = tuple[float, float]
 
 
@@ -30,7 +31,7 @@ def scored(lines: Sequence[Line]) -> tuple[str, list[float]]:
     return name, [line[name] for line in lines]
 
 
-def alike(lines: Sequence[Line]) -> list[Line]:
+def alike(lines: Sequence[AnyLine]) -> list[AnyLine]:
     """The candidates without those of them that learned on as finalists, and scored higher."""
     return [line for line in lines if "loss" not in line]
 

@@ -36,7 +36,7 @@ class Head:
         """The nodes that take their place for pixels of ``shape`` [B, H, W, 3], and constants."""
         cast, conv = self.nodes[0], self.nodes[-1]
         batch, height, width, channels = shape
-        constants = {
+        constants: dict[str, NDArray[Any]] = {
             "rows_shape": np.array([batch, 1, height, width * channels], np.int64),
             "rows_mean": np.tile(self.mean, width),
             "rows_weight": (weights := by_rows(self.weights / self.deviation[:, None, None])),
@@ -102,8 +102,8 @@ def head_of(graph: onnx.GraphProto) -> Head | None:
     channels = weights.shape[1]
     if not {mean.size, deviation.size} <= {1, channels}:
         return None
-    each = [np.broadcast_to(value.reshape(-1), channels) for value in (mean, deviation)]
-    return Head(tuple(nodes), *each, weights)
+    mean, deviation = (np.broadcast_to(one.reshape(-1), channels) for one in (mean, deviation))
+    return Head(tuple(nodes), mean, deviation, weights)
 
 
 def attributes(node: NodeProto) -> Mapping[str, Any]:

@@ -166,9 +166,10 @@ class Budgeted:
         return self.nearest(new, lambda c: self.budget.at(c, share), share * self.budget.limit)
 
     def parents(self, share: float) -> list[Genotype]:
-        """The best of those that cost no more than a share of the budget."""
-        limit = share * self.budget.limit
-        fit = [t for t in self.trials if t.costs[NAMES[self.budget.metric]] <= limit]
+        """The best of those that cost no more than a share of the budget; the cheapest, if none."""
+        name, limit = NAMES[self.budget.metric], share * self.budget.limit
+        cheapest = sorted(self.trials, key=lambda trial: trial.costs[name])[:PARENTS]
+        fit = [trial for trial in self.trials if trial.costs[name] <= limit] or cheapest
         return [t.genotype for t in sorted(fit, key=lambda t: -t.score)[:PARENTS]]
 
     def child(self, parents: Sequence[Genotype], rng: random.Random) -> Genotype:

@@ -95,6 +95,21 @@ def test_candidates_lie_where_they_are_sought_and_none_is_tried_twice(tiny_task:
     assert len({trial.genotype.fingerprint for trial in made.trials}) == 60
 
 
+def test_a_budget_that_no_random_network_meets_is_reached(tiny_task: MakeTask) -> None:
+    """Of networks that cost too much the cheapest have children."""
+    costs = sorted(BUDGET.of(SPACE.sample(random.Random(i))) for i in range(2000))
+    lightest = BUDGET.of(SPACE.ends()[0])
+    limit = lightest + 0.5 * (costs[0] - lightest)
+    made = strategy(tiny_task(), replace(BUDGET, limit=limit))
+    made.epoch = 2
+    for turn in range(80):
+        genotype = made.propose(random.Random(turn))
+        made.trials.append(
+            Trial(genotype, random.Random(turn).random(), made.budget.costs(genotype))
+        )
+    assert sum(made.budget.at(trial.costs["gmacs"]) for trial in made.trials[40:]) > 5
+
+
 def test_evolution_finds_what_scores(tiny_task: MakeTask) -> None:
     """Where the score is a share of the ops, children of the best have more of it."""
     made = strategy(tiny_task())
