@@ -38,7 +38,8 @@ class Head:
         batch, height, width, channels = shape
         constants: dict[str, NDArray[Any]] = {
             "rows_shape": np.array([batch, 1, height, width * channels], np.int64),
-            "rows_mean": np.tile(self.mean, width),
+            "rows_mean": np.ascontiguousarray(self.mean),
+            "rows_pixels": np.array([width], np.int64),
             "rows_weight": (weights := by_rows(self.weights / self.deviation[:, None, None])),
         }
         facts = {**attributes(conv), **across_rows(attributes(conv), channels)}
@@ -46,7 +47,8 @@ class Head:
         nodes = [
             cast,
             helper.make_node("Reshape", [cast.output[0], "rows_shape"], ["rows"], "rows"),
-            helper.make_node("Sub", ["rows", "rows_mean"], ["rows_centred"], "rows_centred"),
+            helper.make_node("Tile", ["rows_mean", "rows_pixels"], ["rows_means"], "rows_means"),
+            helper.make_node("Sub", ["rows", "rows_means"], ["rows_centred"], "rows_centred"),
             helper.make_node(
                 "Conv",
                 ["rows_centred", "rows_weight", *conv.input[2:]],

@@ -84,7 +84,7 @@ def test_any_first_convolution_says_the_same(
     read_by_rows(model)
     checker.check_model(model, full_check=True)
     kinds = [node.op_type for node in model.graph.node]
-    assert kinds == ["Cast", "Reshape", "Sub", "Conv"]
+    assert kinds == ["Cast", "Reshape", "Tile", "Sub", "Conv"]
     np.testing.assert_allclose(answer(model, pixels), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -113,5 +113,5 @@ def test_weights_lie_as_the_numbers_of_a_row_do() -> None:
 
 def test_a_network_s_file_permutes_nothing(model: Path) -> None:
     nodes = onnx.load(model).graph.node
-    assert [node.op_type for node in nodes[:4]] == ["Cast", "Reshape", "Sub", "Conv"]
+    assert [node.op_type for node in nodes[:5]] == ["Cast", "Reshape", "Tile", "Sub", "Conv"]
     assert "Div" not in {node.op_type for node in nodes}
