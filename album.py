@@ -30,9 +30,9 @@ def draw_search(folder: Path) -> list[str]:
     """
     draw_architecture(Genotype.load(folder / GENOTYPE), folder / ARCHITECTURE)
     if not (folder / WEIGHTS).is_file():
-        trials = read_log(folder / TRIALS)
+        trials = alike(read_log(folder / TRIALS))
         draw_trials(trials, folder / HISTORY)
-        draw_fronts(alike(trials), folder / FRONTS)
+        draw_fronts(trials, folder / FRONTS)
         return [ARCHITECTURE, HISTORY, CANDIDATES, FRONTS]
     draw_history(read_log(folder / TRIALS), folder / HISTORY)
     lines = read_log(folder / WEIGHTS)

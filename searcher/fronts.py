@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from searcher.pictures import ACCENT, CURVES, FAINT, INK, save
+from searcher.strategies import LOSS
 
 COSTS: Mapping[str, str] = {
     "gmacs": "billions of multiply-adds",
@@ -33,7 +34,7 @@ def scored(lines: Sequence[Line]) -> tuple[str, list[float]]:
 
 def alike(lines: Sequence[AnyLine]) -> list[AnyLine]:
     """The candidates without those of them that learned on as finalists, and scored higher."""
-    return [line for line in lines if "loss" not in line]
+    return [line for line in lines if LOSS not in line]
 
 
 def mean_of_best(scores: Sequence[float]) -> float:

@@ -45,6 +45,11 @@ class Training:
             with located(done + 1, len(self.losses) + 1, self.rate):
                 self.losses.append(self.learner.step(batch))
             between()
+        return self.end_epoch(between)
+
+    def end_epoch(self, between: Callable[[], None] = never) -> dict[str, float]:
+        """What happened in the epoch whose batches are learned; it is validated if it is time."""
+        done = len(self.log)
         loss = math.fsum(self.losses) / len(self.losses)
         line = {"epoch": done + 1, "loss": loss} | self.validate(done + 1, between)
         self.log.append(line)

@@ -10,6 +10,9 @@ from models.genotype import Genotype
 from pace import never
 from searcher.settling import Mixtures
 
+LOSS = "loss"
+"""What the costs of a finalist say beside those of a candidate: its loss in its last epoch."""
+
 
 @dataclass(frozen=True)
 class Trial:

@@ -32,7 +32,7 @@ from searcher.learner import Learner
 from searcher.losses import cross_entropy
 from searcher.optimizers import parameter_groups, search_rate
 from searcher.spaces import Sampled
-from searcher.strategies import Trial
+from searcher.strategies import LOSS, Trial
 from searcher.task import Task, finite
 from sections import Search
 
@@ -46,8 +46,6 @@ PARENTS, FRESH, MUTATED = 12, 24, 0.5
 """How many of the best have children, after how many random ones, and who has one parent."""
 CALIBRATION = 8
 """Batches that a candidate's norms see before it is scored."""
-LOSS = "loss"
-"""What a finalist's costs say beside those of a candidate: its loss in the last of its epochs."""
 DRAWS = 2000
 """How many networks are drawn in search of one of some cost."""
 
@@ -209,18 +207,22 @@ class Budgeted:
         return network
 
     def choose(self, trials: Sequence[Trial]) -> Trial:
-        """The finalist that learned best; without any, the first in rank."""
-        finalists = [trial for trial in trials if LOSS in trial.costs]
-        if finalists:
-            return min(finalists, key=lambda trial: trial.costs[LOSS])
-        return self.ranked(trials)[0]
+        """The first in rank, of the finalists where there are any."""
+        return self.ranked([trial for trial in trials if LOSS in trial.costs] or trials)[0]
 
     def ranked(self, trials: Sequence[Trial]) -> list[Trial]:
-        """The best at the budget, then the best within it, then those above it."""
+        """The best at the budget, then the best within it, then those above it.
+
+        Of finalists the best are those with the lowest loss.
+        """
 
         def rank(trial: Trial) -> tuple[bool, bool, float]:
             cost = trial.costs[NAMES[self.budget.metric]]
-            return not self.budget.at(cost), cost > self.budget.limit, -trial.score
+            return (
+                not self.budget.at(cost),
+                cost > self.budget.limit,
+                trial.costs.get(LOSS, -trial.score),
+            )
 
         return sorted(trials, key=rank)
 

@@ -135,6 +135,18 @@ def test_the_choice_is_the_best_at_the_budget_and_never_above(tiny_task: MakeTas
     assert made.choose(trials[:1]).score == 0.9
 
 
+def test_no_finalist_above_the_budget_is_chosen_before_one_within(tiny_task: MakeTask) -> None:
+    made = strategy(tiny_task())
+    genotype = SPACE.sample(random.Random(0))
+    trials = [
+        Trial(genotype, 0.5, {"gmacs": cost, "loss": loss})
+        for cost, loss in ((0.0031, 0.1), (0.0020, 0.2), (0.0029, 0.4), (0.0030, 0.3))
+    ]
+    assert made.choose(trials).costs["loss"] == 0.3
+    assert made.choose(trials[:2]).costs["loss"] == 0.2
+    assert made.choose(trials[:1]).costs["loss"] == 0.1
+
+
 def test_learning_lowers_the_loss_of_networks_that_were_never_drawn(tiny_task: MakeTask) -> None:
     made = strategy(tiny_task(), lr=0.02)
     batches = list(made.task.ready(made.task.train, 0))
