@@ -33,7 +33,7 @@ from recipe import Recipe
 from searcher.data import Sample
 from searcher.data.batches import Batch, Batches, Examples, stacked
 from searcher.prepare import train_task
-from searcher.task import Task
+from searcher.task import Task, finite
 from searcher.train import METRICS, Training
 from stages import Build, begin_with
 
@@ -109,16 +109,21 @@ def batches_of(task: Task, epochs: int, workers: int) -> Iterator[Batch]:
 
 
 def run(task: Task, epochs: int, trainings: Mapping[Path, Training]) -> None:
-    """All epochs of all trainings, by the folder of each."""
+    """All epochs of all trainings, by the folder of each.
+
+    Losses are read when an epoch is over: a GPU never waits for who would read them.
+    """
     board = board_of(list(trainings.values()))
     batches = batches_of(task, epochs, task.train.workers)
     for epoch in range(1, epochs + 1):
+        losses: dict[Path, list[Tensor]] = {folder: [] for folder in trainings}
         for batch in islice(batches, len(task.train)):
             if board:
                 board.write(task, batch[0])
-            for training in trainings.values():
-                training.losses.append(training.learner.step(batch))
+            for folder, training in trainings.items():
+                losses[folder].append(training.learner.step(batch))
         for folder, training in trainings.items():
+            training.losses = [finite(loss).item() for loss in losses[folder]]
             if task.metric in training.end_epoch():
                 leave(training.learner.candidate, training, folder)
         print(f"epoch {epoch} of {epochs}", file=sys.stderr)

@@ -34,6 +34,9 @@ from searcher.task import Task
 CLASSES, ROUNDS, COLD = 11, 14, 4
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
+Step = Callable[[], float]
+"""One step of a training; its loss."""
+
 
 def noise(size: tuple[int, int], seed: int) -> Sample:
     """An image and labels of noise, [*size]."""
@@ -66,10 +69,10 @@ def waiting(recipe: Recipe, learner: Learner) -> float:
         waited += time.perf_counter() - asked
         if batch is None:
             return waited / (time.perf_counter() - start)
-        learner.step(batch)
+        learner.step(batch).item()
 
 
-def bare(recipe: Recipe, network: Network, batch: Batch) -> Callable[[], float]:
+def bare(recipe: Recipe, network: Network, batch: Batch) -> Step:
     """A step as one would write it down: autocast, cross-entropy, AdamW, one-cycle, clipping.
 
     The network is on its device, channels last.
@@ -106,7 +109,7 @@ def main() -> None:
     made, batch = learner(recipe, build(genotype, CLASSES))
     made.task.place(other := build(genotype, CLASSES))
     plain = bare(recipe, other, batch)
-    steps: dict[str, Callable[[], float]] = {"bare": plain, "learner": lambda: made.step(batch)}
+    steps: dict[str, Step] = {"bare": plain, "learner": lambda: made.step(batch).item()}
     wall: dict[str, list[float]] = {name: [] for name in steps}
     cpu: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(ROUNDS):

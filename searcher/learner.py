@@ -23,7 +23,7 @@ from searcher.graphed import Graphed, recordable
 from searcher.losses import Criterion, Mixed
 from searcher.optimizers import make_optimizer, make_schedule
 from searcher.rounding import Rounding
-from searcher.task import Task, finite
+from searcher.task import Task
 
 
 class Learner:
@@ -48,19 +48,22 @@ class Learner:
         self.waiting = 0
         """Batches whose gradients wait for an update."""
 
-    def step(self, batch: Batch) -> float:
-        """Learn from one batch; its loss."""
+    def step(self, batch: Batch) -> Tensor:
+        """Learn from one batch; its loss, which has to be ``finite`` and is not read here.
+
+        On a GPU who reads it waits until it is computed, and could have begun the next step.
+        """
         self.model.train()
         if not self.waiting:
             self.optimizer.zero_grad()
         if self.paths:
             self.paths.rate = self.settings.drop_path * self.schedule.last_epoch / self.updates
         with self.arithmetic():
-            loss = finite((self.graphed or self.learn)(batch))
+            loss = (self.graphed or self.learn)(batch)
         self.waiting = (self.waiting + 1) % self.settings.accumulate
         if not self.waiting:
             self.update()
-        return ranks.mean(loss).item()
+        return ranks.mean(loss)
 
     def learn(self, batch: Batch) -> Tensor:
         """Add a batch's gradients to those that wait; its loss."""
@@ -182,14 +185,19 @@ def ready(
 def averaged(network: Network, decay: float) -> AveragedModel:
     """A copy of ``network`` that follows its weights and statistics slowly.
 
-    At first faster, so that it is not the fresh weights that it remembers.
+    At first faster, so that it is not the fresh weights that it remembers.  What the norms have
+    counted is copied.
     """
 
     def follow(average: Any, values: Any, count: Any) -> None:
-        slow = min(decay, (1 + int(count)) / (10 + int(count)))
-        get_ema_multi_avg_fn(slow)(average, values, count)
+        if not values[0].is_floating_point():
+            return torch._foreach_copy_(average, values)
+        done = int(made.n_averaged)
+        slow = min(decay, (1 + done) / (10 + done))
+        return get_ema_multi_avg_fn(slow)(average, values, count)
 
-    return AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
+    made = AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
+    return made
 
 
 def make_criterion(task: Task, settings: Train) -> Criterion:

@@ -13,7 +13,7 @@ from models.network import Network
 from pace import Pace, never
 from searcher.checkpoint import Job, is_best, located
 from searcher.learner import Learner
-from searcher.task import Task
+from searcher.task import Task, finite
 
 METRICS = "metrics.jsonl"
 
@@ -43,7 +43,7 @@ class Training:
         done = len(self.log)
         for batch in self.task.ready(self.task.train, done, len(self.losses)):
             with located(done + 1, len(self.losses) + 1, self.rate):
-                self.losses.append(self.learner.step(batch))
+                self.losses.append(finite(self.learner.step(batch)).item())
             between()
         return self.end_epoch(between)
 

@@ -82,7 +82,7 @@ def test_a_stopped_training_goes_on_from_its_checkpoint(
     build, real = Build(recipe), Learner.step
     steps: list[str] = []
 
-    def step(learner: Learner, batch: Batch) -> float:
+    def step(learner: Learner, batch: Batch) -> torch.Tensor:
         steps.append(batch[0].device.type)
         if len(steps) == STOP:
             build.pace.stop.signum = signal.SIGTERM

@@ -252,7 +252,7 @@ def learned(network: Network, task: Task, search: Search, between: Callable[[], 
     for epoch in range(proxy.epochs):
         losses = []
         for batch in task.ready(task.train, epoch):
-            losses.append(learner.step(batch))
+            losses.append(finite(learner.step(batch)).item())
             between()
     learner.chosen()
     return math.fsum(losses) / len(losses)

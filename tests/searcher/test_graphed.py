@@ -72,7 +72,7 @@ def test_recorded_steps_learn_what_others_learn(tiny_task: MakeTask) -> None:
         task = learner.task
         full = [batch for epoch in range(2) for batch in task.ready(task.train, epoch)]
         double = [(torch.cat([x, x]), torch.cat([y, y])) for x, y in full[:2]]
-        losses.append([learner.step(batch) for batch in (*full, *double, *full)])
+        losses.append([learner.step(batch).item() for batch in (*full, *double, *full)])
     assert learners[0].graphed is not None
     assert len(learners[0].graphed.recordings) == 2
     assert losses[0] == pytest.approx(losses[1], rel=2e-2)

@@ -109,7 +109,7 @@ def test_a_loss_that_is_no_number_names_step_rate_and_state(
 ) -> None:
     real, calls = Learner.step, count(1)
 
-    def step(self: Learner, batch: Batch) -> float:
+    def step(self: Learner, batch: Batch) -> torch.Tensor:
         if next(calls) == 5:
             with torch.no_grad():
                 next(self.network.parameters()).fill_(torch.nan)
@@ -134,7 +134,7 @@ def test_weights_that_are_no_numbers_are_not_saved(
     """A finite loss whose step ends nowhere: the state of the batch before is what is left."""
     real, calls = Learner.step, 0
 
-    def step(self: Learner, batch: Batch) -> float:
+    def step(self: Learner, batch: Batch) -> torch.Tensor:
         nonlocal calls
         calls += 1
         loss = real(self, batch)
