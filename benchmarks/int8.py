@@ -1,6 +1,7 @@
-"""INT8 against fp32 in processor time, alternating in one process: one JSON line.
+"""What networks take in fp32 and in INT8: processor time, all of them taking turns in one process.
 
-python benchmarks/int8.py [GENOTYPE] [--size 360x480] [--rounds 40]: random weights, one thread.
+python benchmarks/int8.py [GENOTYPE ...] [--size 360x480] [--rounds 40] prints one JSON line, with
+weights and multiply-adds: random weights, one thread.
 """
 
 from __future__ import annotations
@@ -21,27 +22,41 @@ from export.runtimes import Pixels, Runtime
 from export.runtimes.onnxruntime import Engine as OnnxRuntime
 from export.runtimes.openvino import Engine as OpenVino
 from models.genotype import Genotype
-from models.network import build
+from models.network import Network, build, macs, parameters
 
 NAMES = ("onnx", "onnx-int8", "openvino", "openvino-int8")
+CLASSES = 11
 GENOTYPE = Path(__file__).parents[1] / "recipes/genotypes/camvid_pyramid.json"
+
+Times = Mapping[tuple[str, str], Sequence[float]]
+"""Milliseconds of processor time of each call, by network and format."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("genotype", type=Path, nargs="?", default=GENOTYPE)
+    parser.add_argument("genotypes", type=Path, nargs="*", default=[GENOTYPE])
     parser.add_argument("--size", default="360x480")
     parser.add_argument("--rounds", type=int, default=40)
     asked = parser.parse_args()
     height, width = map(int, asked.size.split("x"))
-    torch.manual_seed(0)
-    network = build(Genotype.load(asked.genotype), 11).eval()
+    networks = {path.stem: fresh(path) for path in asked.genotypes}
     pixels = np.random.default_rng(0).integers(0, 256, (4, height, width, 3), np.uint8)
     with tempfile.TemporaryDirectory() as folder:
-        write(NAMES, Materials(network, (height, width), list(pixels)), Path(folder))
-        engines = {name: opened(name, Path(folder)) for name in NAMES}
+        engines: dict[tuple[str, str], Runtime] = {}
+        for name, network in networks.items():
+            place = Path(folder) / name
+            place.mkdir()
+            write(NAMES, Materials(network, (height, width), list(pixels)), place)
+            engines |= {(name, kind): opened(kind, place) for kind in NAMES}
         ms = alternated(engines, pixels[:1], asked.rounds)
-    print(json.dumps(row(asked.genotype.name, asked.size, ms)))
+    rows = {name: row(n, name, (height, width), ms) for name, n in networks.items()}
+    about = {"size": asked.size, "threads": 1, "device": cpu_model()}
+    print(json.dumps({**about, "networks": rows}))
+
+
+def fresh(path: Path) -> Network:
+    torch.manual_seed(0)
+    return build(Genotype.load(path), CLASSES).eval()
 
 
 def opened(name: str, folder: Path) -> Runtime:
@@ -52,32 +67,28 @@ def opened(name: str, folder: Path) -> Runtime:
     return OnnxRuntime(path, kind.precision, 1)
 
 
-def alternated(
-    engines: Mapping[str, Runtime], pixels: Pixels, rounds: int
-) -> Mapping[str, Sequence[float]]:
-    """Milliseconds of processor time a call, the engines taking turns; the first turns warm up."""
-    ms: dict[str, list[float]] = {name: [] for name in engines}
+def alternated(engines: Mapping[tuple[str, str], Runtime], pixels: Pixels, rounds: int) -> Times:
+    """The engines take turns; the first five warm up."""
+    ms: dict[tuple[str, str], list[float]] = {which: [] for which in engines}
     for turn in range(-5, rounds):
-        for name, engine in engines.items():
+        for which, engine in engines.items():
             start = time.process_time_ns()
             engine(pixels)
             if turn >= 0:
-                ms[name].append((time.process_time_ns() - start) / 1e6)
+                ms[which].append((time.process_time_ns() - start) / 1e6)
     return ms
 
 
-def row(genotype: str, size: str, ms: Mapping[str, Sequence[float]]) -> dict[str, object]:
+def row(network: Network, name: str, size: tuple[int, int], ms: Times) -> dict[str, object]:
     """Medians, and how many times faster INT8 is: the median of the ratios of each turn."""
     ratios = {
-        runtime: [a / b for a, b in zip(ms[plain], ms[f"{plain}-int8"], strict=True)]
+        runtime: [a / b for a, b in zip(ms[name, plain], ms[name, f"{plain}-int8"], strict=True)]
         for runtime, plain in (("onnxruntime", "onnx"), ("openvino", "openvino"))
     }
     return {
-        "genotype": genotype,
-        "size": size,
-        "threads": 1,
-        "device": cpu_model(),
-        "cpu_ms": {name: round(float(np.median(values)), 2) for name, values in ms.items()},
+        "parameters": parameters(network),
+        "mmacs": round(macs(network, size) / 1e6, 1),
+        "cpu_ms": {kind: round(float(np.median(ms[name, kind])), 2) for kind in NAMES},
         "int8_speedup": {name: round(float(np.median(v)), 2) for name, v in ratios.items()},
     }
 

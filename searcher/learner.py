@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from lessons import Train
 from models.network import Network
+from pace import never
 from searcher import ranks
 from searcher.auxiliary import DropPath, Tapped, seldom
 from searcher.data.batches import Batch
@@ -39,7 +40,8 @@ class Learner:
         self.rounding = Rounding(network) if settings.quantise else None
         self.optimizer = make_optimizer(self.module, settings)
         self.schedule = make_schedule(self.optimizer, settings, self.updates)
-        self.average = averaged(network, settings.ema) if settings.ema else None
+        self.average = AveragedModel(network, use_buffers=True) if settings.ema else None
+        self.follow = following(self.average, network, settings.ema) if self.average else never
         self.model, self.mover = ready(self.module, self.optimizer, task, settings)
         self.criterion = make_criterion(task, settings)
         self.teacher = Teacher(settings.distill, task) if settings.distill else None
@@ -53,7 +55,8 @@ class Learner:
 
         On a GPU who reads it waits until it is computed, and could have begun the next step.
         """
-        self.model.train()
+        if not self.network.training:
+            self.model.train()
         if not self.waiting:
             self.optimizer.zero_grad()
         if self.paths:
@@ -98,8 +101,7 @@ class Learner:
             )
         self.mover.step()
         self.schedule.step()
-        if self.average:
-            self.average.update_parameters(self.network)
+        self.follow()
 
     @property
     def candidate(self) -> Network:
@@ -182,22 +184,33 @@ def ready(
     return task.fabric.setup(module, optimizer, move_to_device=False)
 
 
-def averaged(network: Network, decay: float) -> AveragedModel:
-    """A copy of ``network`` that follows its weights and statistics slowly.
+def following(average: AveragedModel, network: Network, decay: float) -> Callable[[], None]:
+    """What lets a copy of ``network`` follow its weights and statistics slowly, a step a call.
 
     At first faster, so that it is not the fresh weights that it remembers.  What the norms have
-    counted is copied.
+    counted is copied.  ``AveragedModel`` itself would look for all of them in every step, for
+    longer than a GPU learns from a batch.
     """
+    slow, counts = parted(average.module)
+    given, counted = parted(network)
 
-    def follow(average: Any, values: Any, count: Any) -> None:
-        if not values[0].is_floating_point():
-            return torch._foreach_copy_(average, values)
-        done = int(made.n_averaged)
-        slow = min(decay, (1 + done) / (10 + done))
-        return get_ema_multi_avg_fn(slow)(average, values, count)
+    @torch.no_grad()
+    def follow() -> None:
+        done = int(average.n_averaged)
+        kept = min(decay, (1 + done) / (10 + done)) if done else 0
+        torch._foreach_lerp_(slow, given, 1 - kept)
+        for mine, theirs in zip(counts, counted, strict=True):
+            mine.copy_(theirs)
+        average.n_averaged += 1
 
-    made = AveragedModel(network, multi_avg_fn=follow, use_buffers=True)
-    return made
+    return follow
+
+
+def parted(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights and statistics, and what is counted."""
+    tensors = [*module.parameters(), *module.buffers()]
+    whole = [t for t in tensors if not t.is_floating_point()]
+    return [t for t in tensors if t.is_floating_point()], whole
 
 
 def make_criterion(task: Task, settings: Train) -> Criterion:
