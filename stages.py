@@ -22,13 +22,14 @@ import shipment
 from album import ARCHITECTURE, HISTORY
 from budgeting import budget_of
 from console import Watch, busy, complain, watching
+from dependencies import depends_on, weights_of
 from export.assembly import make_bundle, sweep
 from export.benchmark.rounds import Settings
 from export.benchmark.subjects import Source
 from export.bundle import MANIFEST, Bundle
 from export.machine import cpu_model
-from files import digest, sha256, write_text
-from latencies import table_digest, target_of
+from files import sha256, write_text
+from latencies import target_of
 from measuring import BENCHMARK, REPORT, measured
 from models import weights
 from models.genotype import Genotype
@@ -84,28 +85,7 @@ class Build:
 
     def inputs(self, section: str) -> dict[str, Any]:
         """What the search and the training depend on alike, and their own section."""
-        document = self.recipe.document()
-        data = document["data"]
-        del data["workers"], data["root"]
-        data["classes"] = list(self.data.classes)
-        names = ("train", "val")
-        data["fingerprint"] = {name: self.data.split(name).fingerprint for name in names}
-        precision = self.recipe.compute.precision
-        common = {"seed": self.recipe.seed, "precision": precision, "data": data}
-        document["search"].pop("storage")
-        if section == "search" and self.recipe.search.genotype:
-            genotype = architecture.given(self.recipe.search.genotype)
-            document["search"] = {"genotype": genotype.fingerprint}
-        if section == "search" and self.recipe.search.encoder:
-            document["search"]["encoder"] = digest(weights.file_of(self.recipe.search.encoder))
-        if section == "search" and self.recipe.search.bank:
-            document["search"]["bank"] = digest(self.recipe.search.bank / BANK)
-        if section == "search" and (teacher := self.recipe.search.proxy.teacher):
-            document["search"]["proxy"]["teacher"] = digest(weights.file_of(teacher))
-        if section == "search" and (cost := document["search"].get("cost")):
-            cost["table"] = table_digest(self.recipe)
-            cost["of"] = {"size": document["export"]["size"], "sizes": document["train"]["sizes"]}
-        return {"system": self.recipe.system, **common, section: document[section]}
+        return depends_on(self.recipe, self.data, section)
 
     def search(self) -> bool:
         """Find a genotype, or take the one that the recipe names."""
@@ -113,7 +93,7 @@ class Build:
         stage.refuse_changes()
         if decided(stage.done):
             return False
-        self.taken_from()  # a zoo:NAME that is not there is named now, not hours later
+        weights_of(self.recipe)  # a zoo:NAME that is not there is named now, not hours later
         self.record()
         if self.recipe.search.genotype:
             self.take(self.recipe.search.genotype, stage)
@@ -191,7 +171,7 @@ class Build:
     def train(self) -> bool:
         """Train the network of the genotype from scratch."""
         genotype = self.found()
-        digests = self.taken_from()
+        digests = weights_of(self.recipe)
         inputs = {**self.inputs("train"), "genotype": genotype.fingerprint, **digests}
         stage = Stage(self.run / "train", inputs)
         stage.refuse_changes()
@@ -231,13 +211,6 @@ class Build:
                 f"search.genotype with system 'given' takes another"
             )
         return genotype
-
-    def taken_from(self) -> dict[str, str | None]:
-        """The digests of the weights that a training starts from or learns from, by their use."""
-        train = self.recipe.train
-        teacher = train.distill.teacher if train.distill else None
-        named = {"teacher": teacher, "encoder": train.encoder, "start": train.start}
-        return {use: digest(weights.file_of(path)) for use, path in named.items() if path}
 
     def tracker(self, folder: Path, network: nn.Module | None, task: Task) -> Tracker | None:
         """What writes the events of a stage, if the recipe wants them."""

@@ -46,6 +46,16 @@ def test_it_is_copied_and_drawn(recipe: Path, segnas_once: Run) -> None:
     assert "nothing to do" in out
 
 
+def test_what_a_search_would_have_minded_is_not_minded(recipe: Path, segnas_once: Run) -> None:
+    """The encoder and the teacher of candidates, where there are none."""
+    assert segnas_once("search", recipe)[0] == 0
+    names = ("search.encoder", "search.proxy.teacher")
+    words = (word for name in names for word in ("--set", f"{name}={recipe.parent / 'nobody'}"))
+    code, out, err = segnas_once("search", recipe, *words)
+    assert code == 0, err
+    assert "nothing to do" in out
+
+
 def test_a_published_one_is_taken_by_its_name(recipe: Path, segnas_once: Run) -> None:
     name = "search.genotype=published/auto_deeplab"
     assert segnas_once("search", recipe, "--set", name)[0] == 0
