@@ -349,3 +349,14 @@ def test_a_phone_gets_one_column_and_the_dark_its_colours(
     ink = tab.locator("#header h1").evaluate(light.format("color"))
     assert sum(ground) < 150 < 500 < sum(ink)
     tab.close()
+
+
+@pytest.mark.parametrize("width", [1000, 1260])
+def test_the_page_takes_the_width_that_it_gets(browser: Browser, server: str, width: int) -> None:
+    tab = browser.new_page(viewport={"width": width, "height": 800})
+    tab.goto(server)
+    tab.wait_for_selector("#picture input[type=file]", state="attached")
+    box = tab.locator("main").bounding_box()
+    assert box is not None
+    assert box["width"] > width - 100
+    tab.close()
