@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zoo
-from arguments import parse_size
 from console import following, say, table, wrote
+from lengths import parse_size
 from models import published
 from models.genotype import Genotype, Size
 

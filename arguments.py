@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,14 +58,3 @@ def begin(source: Path, overrides: list[str] | None) -> Iterator[Build]:
             stop.patient = not leads()
             with together(recipe.compute.device):
                 yield Build(recipe, overrides or [], stop if leads() else Stop())
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """``HEIGHTxWIDTH`` in pixels."""
-    parts = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})", text)
-    size = (int(parts[1]), int(parts[2])) if parts else (0, 0)
-    if not all(32 <= side <= 8192 for side in size):
-        raise ValueError(
-            f"--size {text}: must be HEIGHTxWIDTH, each from 32 to 8192 pixels, as in 1025x2049"
-        )
-    return size

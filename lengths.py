@@ -30,6 +30,18 @@ def spans_of(text: str) -> dict[str, tuple[int, int]]:
     return spans
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """``HEIGHTxWIDTH`` in pixels, as it is typed."""
+    parts = re.fullmatch(r"([0-9]{1,4})x([0-9]{1,4})", text)
+    size = (int(parts[1]), int(parts[2])) if parts else (0, 0)
+    if not all(LEAST_SIDE <= side <= LARGEST_SIDE for side in size):
+        raise ValueError(
+            f"--size {text}: must be HEIGHTxWIDTH, each from {LEAST_SIDE} to {LARGEST_SIDE} "
+            f"pixels, as in 1025x2049"
+        )
+    return size
+
+
 class Dynamic(Strict):
     """The lengths that an engine leaves open, each from its least to its most; others are fixed."""
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import console
-from arguments import parse_size
 from export.benchmark import history
 from export.benchmark.paired import Pair, compared
 from export.benchmark.reports import BenchmarkReport, EndToEnd
@@ -19,6 +18,7 @@ from export.bundle import MANIFEST, Bundle
 from export.report import numbers_page
 from export.tables import markdown, notes, tables
 from files import sha256, write_text
+from lengths import parse_size
 from serve.stopwatch import end_to_end, example
 
 BENCHMARK, TABLE, REPORT = "benchmark.json", "benchmark.md", "report.html"
