@@ -197,12 +197,14 @@ def zoo(
     json_: Json = None,
 ) -> None:
     """List the networks that ship with their weights, for zoo:NAME; or add one that was built."""
-    import entries
-
     if add is None:
+        import entries
+
         entries.tell(json_, name, licence, to)
         return
-    entry = entries.add(add, name, licence, to)
+    import admission
+
+    entry = admission.add(add, name, licence, to)
     console.wrote(*sorted(entry.iterdir()))
     following(f"bundle verify {entry}", "zoo")
 

@@ -15,7 +15,7 @@ import pytest
 
 import images
 import zoo
-from entries import LARGEST, scenes
+from admission import LARGEST, scenes
 from export.bundle import Bundle
 from export.inspection import inspect
 from models.genotype import Edge, Genotype
@@ -264,7 +264,7 @@ def test_a_run_that_was_not_measured_or_is_large_is_refused(
     run = Path(shutil.copytree(runs["voc"], tmp_path / "run"))
     words = "zoo", "--add", run, "--licence", LICENCE, "--to", tmp_path / "zoo"
     size = (run / "bundle/weights.safetensors").stat().st_size
-    monkeypatch.setattr("entries.LARGEST", size - 1)
+    monkeypatch.setattr("admission.LARGEST", size - 1)
     assert f"has {size / 1000:.1f} kB, and an entry" in segnas_once(*words)[2]
     (run / "bundle/benchmark.json").unlink()
     assert f"was not measured: 'segnas build {run}' does that" in segnas_once(*words)[2]
