@@ -178,15 +178,7 @@ class Build:
         if decided(stage.done):
             return False
         self.record()
-        torch.manual_seed(self.recipe.seed)
-        settings = self.recipe.train
-        sizes = read_by(genotype.family, settings.sizes)
-        network = build(genotype.resized(**sizes), len(self.data.classes))
-        check_labels(network, self.data)
-        if settings.encoder:
-            weights.load_encoder(network.body, settings.encoder)
-        if settings.start:
-            begin_with(settings.start, network)
+        settings, network = self.recipe.train, self.fresh(genotype)
         splits = self.train_split, self.val_split
         task = train_task(self.recipe, network.num_classes, *splits, self.data.labels)
         with watching("train", settings.epochs, len(task.train)) as watch:
@@ -200,6 +192,19 @@ class Build:
             stage.finish(weights.NETWORK, weights.WEIGHTS, METRICS, HISTORY)
         meet()
         return True
+
+    def fresh(self, genotype: Genotype) -> Network:
+        """The network of a genotype as its training begins."""
+        torch.manual_seed(self.recipe.seed)
+        settings = self.recipe.train
+        sizes = read_by(genotype.family, settings.sizes)
+        network = build(genotype.resized(**sizes), len(self.data.classes))
+        check_labels(network, self.data)
+        if settings.encoder:
+            weights.load_encoder(network.body, settings.encoder)
+        if settings.start:
+            begin_with(settings.start, network)
+        return network
 
     def found(self) -> Genotype:
         """What the search left; ``ValueError`` where it is another genotype now."""

@@ -28,23 +28,14 @@ from export.machine import cpu_model
 from files import write_text
 from models import weights
 from models.genotype import Genotype
-from models.network import Network, build
+from models.network import Network
 from recipe import Recipe
 from searcher.data import Sample
 from searcher.data.batches import Batch, Batches, Examples, stacked
 from searcher.prepare import train_task
 from searcher.task import Task, finite
 from searcher.train import METRICS, Training
-from stages import Build, begin_with
-
-
-def begun(work: Build, task: Task, file: Path) -> Training:
-    """The training of a genotype's network, as ``segnas train`` begins it."""
-    torch.manual_seed(work.recipe.seed)
-    network = build(Genotype.load(file), task.num_classes)
-    if work.recipe.train.start:
-        begin_with(work.recipe.train.start, network)
-    return Training(network, task, work.recipe.train)
+from stages import Build
 
 
 def leave(network: Network, training: Training, folder: Path) -> None:
@@ -142,7 +133,10 @@ def main() -> None:
     asked = arguments()
     work = Build(Recipe.load(asked.recipe, [*asked.words, f"out={asked.out}"]))
     task = train_task(work.recipe, len(work.data.classes), work.train_split, work.val_split)
-    trainings = {asked.out / file.stem: begun(work, task, file) for file in asked.genotypes}
+    trainings = {
+        asked.out / file.stem: Training(work.fresh(Genotype.load(file)), task, work.recipe.train)
+        for file in asked.genotypes
+    }
     began = time.perf_counter()
     run(task, work.recipe.train.epochs, trainings)
     scores = {
