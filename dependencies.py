@@ -51,5 +51,6 @@ def weights_of(recipe: Recipe) -> dict[str, str | None]:
     """The digests of the weights that a training starts from or learns from, by their use."""
     train = recipe.train
     teacher = train.distill.teacher if train.distill else None
-    named = {"teacher": teacher, "encoder": train.encoder, "start": train.start}
+    begun = {"encoder": train.encoder, "start": train.start, "inherit": train.inherit}
+    named = {"teacher": teacher, **begun}
     return {use: digest(weights.file_of(path)) for use, path in named.items() if path}

@@ -63,6 +63,9 @@ class Train(Strict):
     """Weights that the whole network starts from: the folder of a training or of a bundle,
     ``zoo:NAME``, or a safetensors file, of the same genotype.  Where it knows another number of
     classes its classifier begins anew."""
+    inherit: Path | None = None
+    """Weights of another genotype of the same family, named as in ``train.start``: a layer that
+    has the same name and shape there starts from them, the others begin anew."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: Rate = 4e-3
     """The highest learning rate."""
@@ -122,6 +125,7 @@ class Train(Strict):
     def starts_once(self) -> Self:
         if self.quantise and self.compile:
             raise ValueError("train.quantise rounds what train.compile has fixed: leave out one")
-        if self.start and self.encoder:
-            raise ValueError("train.start fills the encoder too: leave out train.encoder")
+        for other in ("encoder", "inherit"):
+            if self.start and getattr(self, other):
+                raise ValueError(f"train.start fills the whole network: leave out train.{other}")
         return self

@@ -20,6 +20,7 @@ import architecture
 import reporting
 import shipment
 from album import ARCHITECTURE, HISTORY
+from beginning import begun
 from budgeting import budget_of
 from console import Watch, busy, complain, watching
 from dependencies import depends_on, weights_of
@@ -33,7 +34,7 @@ from latencies import target_of
 from measuring import BENCHMARK, REPORT, measured
 from models import weights
 from models.genotype import Genotype
-from models.network import Network, build
+from models.network import build
 from pace import Pace, Stop, leads
 from recipe import Compute, Recipe
 from runs import Stage
@@ -47,7 +48,6 @@ from searcher.penalty import too_heavy
 from searcher.prepare import check_labels, search_task, settled, train_task
 from searcher.ranks import decided, meet, several
 from searcher.search import GENOTYPE, TRIALS
-from searcher.spaces import read_by
 from searcher.strategies.budgeted import Budgeted
 from searcher.systems import CLASSIFYING, SCORES, assembled
 from searcher.task import Task
@@ -178,7 +178,7 @@ class Build:
         if decided(stage.done):
             return False
         self.record()
-        settings, network = self.recipe.train, self.fresh(genotype)
+        settings, network = self.recipe.train, begun(self.recipe, genotype, self.data)
         splits = self.train_split, self.val_split
         task = train_task(self.recipe, network.num_classes, *splits, self.data.labels)
         with watching("train", settings.epochs, len(task.train)) as watch:
@@ -192,19 +192,6 @@ class Build:
             stage.finish(weights.NETWORK, weights.WEIGHTS, METRICS, HISTORY)
         meet()
         return True
-
-    def fresh(self, genotype: Genotype) -> Network:
-        """The network of a genotype as its training begins."""
-        torch.manual_seed(self.recipe.seed)
-        settings = self.recipe.train
-        sizes = read_by(genotype.family, settings.sizes)
-        network = build(genotype.resized(**sizes), len(self.data.classes))
-        check_labels(network, self.data)
-        if settings.encoder:
-            weights.load_encoder(network.body, settings.encoder)
-        if settings.start:
-            begin_with(settings.start, network)
-        return network
 
     def found(self) -> Genotype:
         """What the search left; ``ValueError`` where it is another genotype now."""
@@ -297,15 +284,6 @@ class Build:
         changed = "".join(f"#   --set {override}\n" for override in self.overrides)
         header = f"# What this run was made with.\n{changed}"
         write_text(self.run / RECIPE, header + self.recipe.to_yaml())
-
-
-def begin_with(path: Path, network: Network) -> None:
-    """Fill ``network`` from weights that are there, and say which of its layers begin anew."""
-    if anew := weights.load_start(network, path):
-        complain(
-            f"train.start: {weights.file_of(path)} knows other classes than the "
-            f"{network.num_classes} of the data: {', '.join(anew)} begin anew"
-        )
 
 
 def scored_by(recipe: Recipe, task: Task) -> str:

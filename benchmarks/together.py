@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from beginning import begun
 from export.machine import cpu_model
 from files import write_text
 from models import weights
@@ -134,7 +135,9 @@ def main() -> None:
     work = Build(Recipe.load(asked.recipe, [*asked.words, f"out={asked.out}"]))
     task = train_task(work.recipe, len(work.data.classes), work.train_split, work.val_split)
     trainings = {
-        asked.out / file.stem: Training(work.fresh(Genotype.load(file)), task, work.recipe.train)
+        asked.out / file.stem: Training(
+            begun(work.recipe, Genotype.load(file), work.data), task, work.recipe.train
+        )
         for file in asked.genotypes
     }
     began = time.perf_counter()

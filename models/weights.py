@@ -109,6 +109,29 @@ def load_start(network: Network, path: Path, key: str = "train.start") -> tuple[
     return anew
 
 
+def load_shared(network: Network, path: Path, key: str = "train.inherit") -> list[str]:
+    """Fill what ``network`` has in common with another, named as in ``load_start``.
+
+    A layer is taken whole, where all of it is there in the same shapes.  The names of those that
+    begin anew; ``ValueError`` where none is there: that is a network of another family.
+    """
+    stored, own = named(path, key), network.state_dict()
+    lacking = {n for n, t in own.items() if n not in stored or kind(stored[n]) != kind(t)}
+    anew = sorted({layer_of(n) for n in lacking if not n.endswith(COUNTER)})
+    taken = {n: t for n, t in stored.items() if n in own and layer_of(n) not in anew}
+    if not taken:
+        raise ValueError(
+            f"{key}: {file_of(path)} has no layer of a {network.genotype.family} network"
+        )
+    network.load_state_dict({**own, **taken})
+    return anew
+
+
+def layer_of(tensor: str) -> str:
+    """The layer that a tensor of that name belongs to."""
+    return tensor.rpartition(".")[0]
+
+
 def named(path: Path, key: str) -> dict[str, Tensor]:
     """The tensors that the recipe's ``key`` names; ``ValueError`` names the key as well."""
     try:

@@ -130,6 +130,46 @@ def test_another_genotype_is_refused(
     assert words.format(start=start) in refusal(folder, first, segnas_once)
 
 
+OTHER = Genotype(
+    "pyramid",
+    {"stages": (Edge(16, 17, "conv_3x3"), Edge(32, 33, "conv_3x3"))},
+    {"widths": (6, 8, 12), "head": 8},
+)
+"""A relative of ``PYRAMID``: where that one pools, it has a convolution, and a norm behind it."""
+
+
+def test_what_a_relative_has_is_inherited_and_the_rest_said(
+    first: Path, folder: Path, segnas_once: Run
+) -> None:
+    OTHER.save(folder / "given.json")
+    said = train(folder, "kin", segnas_once, "--set", f"train.inherit={first}", *TINY)
+    (note,) = [line for line in said.splitlines() if "train.inherit" in line]
+    before, after = load_file(first / "weights.safetensors"), load(folder / "kin/train")
+    fresh = {n.rpartition(".")[0] for n, _ in after.named_parameters() if n not in before}
+    assert f"lacks {len(fresh)} of the network's layers, which begin anew: " in note
+    assert all(name in note for name in fresh)
+    for name, tensor in after.named_parameters():
+        if name in before:
+            assert (tensor - before[name]).abs().max() < 1e-6, name
+
+
+def test_nothing_is_inherited_from_another_family(
+    first: Path, folder: Path, segnas_once: Run
+) -> None:
+    save_file(
+        {"other.weight": load_file(first / "weights.safetensors")[f"{LAYER}.weight"]},
+        (strange := folder / "strange.safetensors"),
+    )
+    recipe = folder / "strange.yaml"
+    recipe.write_text(RECIPE.format(folder=folder, name="strange"))
+    words = "--set", f"train.inherit={strange}"
+    assert segnas_once("search", recipe, *words)[0] == 0
+    code, _, err = segnas_once("train", recipe, *words)
+    assert code == 2
+    sentence = err.splitlines()[-1]
+    assert f"train.inherit: {strange} has no layer of a pyramid network" in sentence
+
+
 def refusal(folder: Path, start: object, segnas_once: Run, *more: str) -> str:
     """The sentence with which a training that starts there is refused."""
     recipe = folder / "refused.yaml"
@@ -145,8 +185,9 @@ def refusal(folder: Path, start: object, segnas_once: Run, *more: str) -> str:
 
 def test_what_is_no_start_is_one_sentence(first: Path, folder: Path, segnas_once: Run) -> None:
     assert "nowhere does not exist" in refusal(folder, "nowhere", segnas_once)
-    both = "--set", f"train.encoder={first}"
-    assert "leave out train.encoder" in refusal(folder, first, segnas_once, *both)
+    for other in ("encoder", "inherit"):
+        both = "--set", f"train.{other}={first}"
+        assert f"leave out train.{other}" in refusal(folder, first, segnas_once, *both)
     tensors = load_file(first / "weights.safetensors")
     del tensors[f"{LAYER}.bias"]
     save_file(tensors, folder / "short.safetensors")
@@ -154,7 +195,9 @@ def test_what_is_no_start_is_one_sentence(first: Path, folder: Path, segnas_once
     assert f"layer {LAYER}.bias is missing from {folder / 'short.safetensors'}" in said
 
 
-@pytest.mark.parametrize("key", ["train.start", "train.encoder", "train.distill.teacher"])
+@pytest.mark.parametrize(
+    "key", ["train.start", "train.inherit", "train.encoder", "train.distill.teacher"]
+)
 def test_a_zoo_s_name_that_is_not_there_is_said_before_the_search(
     key: str, folder: Path, segnas_once: Run
 ) -> None:
@@ -165,14 +208,17 @@ def test_a_zoo_s_name_that_is_not_there_is_said_before_the_search(
     assert not (folder / "late/search/genotype.json").exists()
 
 
-def test_another_start_is_another_training(first: Path, folder: Path, segnas_once: Run) -> None:
+@pytest.mark.parametrize("use", ["start", "inherit"])
+def test_another_start_is_another_training(
+    use: str, first: Path, folder: Path, segnas_once: Run
+) -> None:
     """Its content counts: the same path may hold other weights."""
     copy = folder / "copy.safetensors"
     copy.write_bytes((first / "weights.safetensors").read_bytes())
-    start = "--set", f"train.start={copy}", "--set", "train.epochs=1"
+    start = "--set", f"train.{use}={copy}", "--set", "train.epochs=1"
     train(folder, "tuned", segnas_once, *start)
     tensors = load_file(copy)
     save_file({name: tensor + 0 for name, tensor in tensors.items()}, copy, {"by": "hand"})
     code, _, err = segnas_once("train", folder / "tuned.yaml", *start)
     assert code == 2
-    assert "start: " in err
+    assert f"{use}: " in err
