@@ -20,9 +20,10 @@ import onnxruntime as ort
 
 import images
 from export.benchmark.jobs import Order, measured
+from export.benchmark.opening import examples
 from export.benchmark.reports import EndToEnd, merged
 from export.benchmark.rounds import Settings, benchmark
-from export.benchmark.subjects import Job, Source, examples
+from export.benchmark.subjects import Job, Source
 from export.benchmark.timing import Samples, sampled
 from export.bundle import Bundle
 from export.machine import cpu_model

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from export.benchmark.subjects import examples
+from export.benchmark.opening import examples
 from export.bundle import Bundle
 from export.runtimes import Pixels
 from export.runtimes.torch_cuda import KINDS, Engine, OnGpu

@@ -11,7 +11,7 @@ import numpy as np
 
 import images
 from export.benchmark.jobs import DISAGREEMENT
-from export.benchmark.subjects import examples as one_batch
+from export.benchmark.opening import examples as one_batch
 from export.bundle import Artifact, Bundle
 from export.runtimes import Labels, Pixels, load, missing
 

@@ -119,6 +119,7 @@ def notes(reports: Sequence[BenchmarkReport], skipped: Mapping[str, str]) -> lis
         versions = listed(f"{name} {v}" for r in reports for name, v in r.versions.items())
         lines.append(f"Measured on {devices}; {providers}; {versions}.")
         lines += [read(reports), *pictures(reports), *gpus(reports), *peaks(reports)]
+        lines += slower(reports)
     lines += [f"Not printed: {reason}." for report in reports for reason in report.refusals]
     return lines + [f"Not measured: {reason}." for reason in skipped.values()]
 
@@ -145,6 +146,29 @@ def peaks(reports: Sequence[BenchmarkReport]) -> list[str]:
     shown = ", ".join(f"{peak:.0f} (threads: {n})" for n, peak in sorted(found.items()))
     words = "GFLOP/s are of a processor second; the peak, a product of matrices in fp32, is"
     return [f"{words} {shown}."] if found else []
+
+
+def slower(reports: Sequence[BenchmarkReport]) -> list[str]:
+    """Which files take longer than the same runtime's fp32: not every processor gains from INT8.
+
+    Without VNNI a depthwise convolution in INT8 takes several times as long in ONNX Runtime.
+    """
+    plain = {(r.runtime, r.threads, r.batch): r.cpu_ms for r in reports if r.stored == "fp32"}
+    found: dict[tuple[str, str], float] = {}
+    for report in reports:
+        whole, own = plain.get((report.runtime, report.threads, report.batch)), report.cpu_ms
+        if whole and own and own.p50 > SLOWER * whole.p50:
+            file = report.runtime, report.stored
+            found[file] = max(own.p50 / whole.p50, found.get(file, 0.0))
+    return [
+        f"{runtime} takes {times:.1f} times as long in {precision} as in fp32 on this machine: "
+        f"fp32 is what to run here."
+        for (runtime, precision), times in found.items()
+    ]
+
+
+SLOWER = 1.05
+"""The ratio from which a file is called slower."""
 
 
 def listed(words: Iterable[str]) -> str:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from export.benchmark import nvml
 from export.benchmark.isolated import answer, ask
+from export.benchmark.opening import opened
 from export.benchmark.reports import HOST
-from export.benchmark.subjects import Answers, Job, Subject, opened
+from export.benchmark.subjects import Answers, Job, Subject
 from export.benchmark.timing import Samples, sampled, side_by_side
 from export.machine import peak_rss_mb, usable_cores
 from export.runtimes import GPU_ONLY, Facts

@@ -11,8 +11,9 @@ import numpy as np
 
 from export.benchmark.isolated import answer, ask
 from export.benchmark.jobs import DISAGREEMENT, differing, job_of
+from export.benchmark.opening import opened
 from export.benchmark.reports import CLOCKS
-from export.benchmark.subjects import Answers, Job, opened
+from export.benchmark.subjects import Answers, Job
 from export.benchmark.timing import Call, sampled
 
 PAIRS = 30

@@ -19,9 +19,10 @@ from export.assembly import Contents, Description, make_bundle
 from export.benchmark import isolated, jobs, rounds
 from export.benchmark.isolated import answer, ask
 from export.benchmark.jobs import Order, check, differing, measured, megabytes, perform
+from export.benchmark.opening import examples, opened
 from export.benchmark.peak import peak_gflops
 from export.benchmark.rounds import Settings, benchmark, jobs_of
-from export.benchmark.subjects import Job, Source, examples, opened
+from export.benchmark.subjects import Job, Source
 from export.bundle import Artifact, Bundle
 from export.runtimes import Pixels
 from export.verify import Pair

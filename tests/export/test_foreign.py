@@ -18,8 +18,9 @@ from export.benchmark import counted as counting
 from export.benchmark.counted import counted
 from export.benchmark.foreign import Input, filled, noise, of_file
 from export.benchmark.isolated import Unfit
+from export.benchmark.opening import opened
 from export.benchmark.rounds import Settings, benchmark
-from export.benchmark.subjects import AS_STORED, Job, Source, opened
+from export.benchmark.subjects import AS_STORED, Job, Source
 
 Make = Callable[..., Path]
 QUICK = Settings(iterations=3, warmup=0, streams=1)

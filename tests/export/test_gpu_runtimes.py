@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from export.benchmark.opening import examples
 from export.benchmark.rounds import Settings, jobs_of
-from export.benchmark.subjects import Source, examples
+from export.benchmark.subjects import Source
 from export.bundle import Bundle
 from export.machine import no_gpu
 from export.runtimes import (

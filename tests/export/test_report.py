@@ -15,7 +15,7 @@ from export.benchmark.reports import BenchmarkReport, EndToEnd
 from export.benchmark.timing import Timing
 from export.bundle import Manifest
 from export.report import Example, Page, document, numbers_page, report_page, stepper
-from export.tables import COST, SPEED, STAGES, by_stage, cost, markdown, speed, tables
+from export.tables import COST, SPEED, STAGES, by_stage, cost, markdown, notes, speed, tables
 
 STEADY = Timing(p50=10.0, p90=11.0, p99=12.0, mean=10.1, std=0.2)
 REPORT = BenchmarkReport(
@@ -158,6 +158,19 @@ def test_markdown_is_tables_with_notes() -> None:
     assert "Not measured: openvino is not installed." in text
     assert "varied" not in markdown([REPORT], {})
     assert tables([]) == []
+
+
+def test_a_file_that_is_slower_than_fp32_is_named_once() -> None:
+    int8 = replace(REPORT, precision="int8", stored="int8", cpu_ms=replace(STEADY, p50=35.1))
+    one = [replace(report, threads=1) for report in (REPORT, int8)]
+    said = [line for line in notes([REPORT, int8, *one], {}) if "as long" in line]
+    assert said == [
+        "onnxruntime takes 1.8 times as long in int8 as in fp32 on this machine: "
+        "fp32 is what to run here."
+    ]
+    faster = replace(int8, cpu_ms=replace(STEADY, p50=19.6))
+    for others in ([faster], [replace(int8, batch=4)], [replace(int8, cpu_ms=None)]):
+        assert not any("as long" in line for line in notes([REPORT, *others], {}))
 
 
 def test_the_page_shows_everything_and_needs_nothing_else(picture: Path) -> None:
