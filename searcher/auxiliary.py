@@ -19,6 +19,18 @@ SELDOM = 4
 """A second head is asked about every fourth pixel of a height and a width (decision 0035)."""
 
 
+class Bare(nn.Module):
+    """A network alone, as it learns: pixels [B, 3, H, W] -> the logits of its squares."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """[B, 3, H, W] -> [B, K, H/grain, W/grain]."""
+        return (self.network.squares(pixels),)
+
+
 class Tapped(nn.Module):
     """A network, and a head on the ``middle`` of its body that must know the classes too.
 
@@ -32,14 +44,14 @@ class Tapped(nn.Module):
         self.head = second_head(network)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """[B, 3, H, W] -> logits [B, K, H, W], and [B, K, H/4, W/4] of each second head.
+        """[B, 3, H, W] -> logits of squares, and [B, K, H/4, W/4] of each second head.
 
         Of a classifier [B, K, 1, 1] both.  Auxiliary cells are several heads.
         """
         logits, seen = tap(self.network, pixels)
         found = self.head(seen)
         second = found if isinstance(found, tuple) else (found,)
-        height, width = spatial(logits)
+        height, width = spatial(logits if self.network.labels == "images" else pixels)
         size = (-(-height // SELDOM), -(-width // SELDOM))
         return logits, *(resize(other, size) for other in second)
 
@@ -63,11 +75,11 @@ def second_head(network: Network) -> nn.Module:
 
 
 def tap(network: Network, pixels: Tensor) -> tuple[Tensor, Tensor]:
-    """[B, 3, H, W] -> the network's logits, and the middle of its body [B, C, h, w]."""
+    """[B, 3, H, W] -> the logits of squares, and the middle of a network's body [B, C, h, w]."""
     seen: list[Tensor] = []
     handle = middle(network).register_forward_hook(lambda *call: seen.append(call[2]))
     try:
-        return network(pixels), seen[0]
+        return network.squares(pixels), seen[0]
     finally:
         handle.remove()
 

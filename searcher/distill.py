@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from lessons import Distill
 from models import weights
 from models.network import Network
+from searcher import squares
 from searcher.data import IGNORE
 from searcher.task import Task
 
@@ -22,11 +23,19 @@ class Teacher:
         self.settings, self.task = settings, task
         self.network = load_teacher(settings.teacher, task, "train.distill.teacher")
 
-    def loss(self, pixels: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        """How far ``logits`` [B, K, H, W] are from the teacher's, times its weight: a scalar."""
+    def loss(self, pixels: Tensor, logits: Tensor, labels: Tensor, grain: int = 1) -> Tensor:
+        """How far ``logits`` are from the teacher's, times its weight: a scalar.
+
+        They are of pixels [B, K, H, W], or of squares [B, K, H/grain, W/grain].
+        """
+        temperature = self.settings.temperature
         with torch.no_grad():
             taught = self.task.logits(self.network, pixels)
-        return self.settings.weight * divergence(logits, taught, labels, self.settings.temperature)
+        if grain > 1:
+            found = squares.divergence(logits, taught, labels, temperature, grain)
+        else:
+            found = divergence(logits, taught, labels, temperature)
+        return self.settings.weight * found
 
 
 def load_teacher(path: Path, task: Task, key: str) -> Network:

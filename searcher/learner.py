@@ -16,7 +16,7 @@ from lessons import Train
 from models.network import Network
 from pace import never
 from searcher import ranks
-from searcher.auxiliary import DropPath, Tapped, seldom
+from searcher.auxiliary import Bare, DropPath, Tapped, seldom
 from searcher.data.batches import Batch
 from searcher.data.frequencies import class_weights, pixel_counts
 from searcher.distill import Teacher
@@ -33,7 +33,7 @@ class Learner:
     def __init__(self, network: Network, task: Task, settings: Train, steps: int) -> None:
         self.network, self.task, self.settings = network, task, settings
         hasten_norms(network, steps)
-        self.module = Tapped(network) if settings.auxiliary else network
+        self.module = (Tapped if settings.auxiliary else Bare)(network)
         task.place(self.module)
         self.updates = count_updates(steps, settings)
         self.paths = DropPath(network) if settings.drop_path else None
@@ -43,7 +43,7 @@ class Learner:
         self.average = AveragedModel(network, use_buffers=True) if settings.ema else None
         self.follow = following(self.average, network, settings.ema) if self.average else never
         self.model, self.mover = ready(self.module, self.optimizer, task, settings)
-        self.criterion = make_criterion(task, settings)
+        self.criterion = make_criterion(task, settings, network.grain)
         self.teacher = Teacher(settings.distill, task) if settings.distill else None
         self.graphed = Graphed(self.module, self.learn) if recordable(task, settings) else None
         self.best: dict[str, Any] = {}
@@ -84,13 +84,12 @@ class Learner:
     def loss(self, batch: Batch) -> Tensor:
         """What the labels, and the teacher where there is one, say about a batch."""
         pixels, labels = batch
-        found = self.model(pixels)
-        logits, *second = found if isinstance(found, tuple) else (found,)
+        logits, *second = self.model(pixels)
         loss = self.criterion(logits, labels)
         for other in second:
             loss = loss + self.settings.auxiliary * self.criterion(other, seldom(labels))
         if self.teacher:
-            loss = loss + self.teacher.loss(pixels, logits, labels)
+            loss = loss + self.teacher.loss(pixels, logits, labels, self.network.grain)
         return loss
 
     def update(self) -> None:
@@ -213,11 +212,14 @@ def parted(module: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
     return [t for t in tensors if t.is_floating_point()], whole
 
 
-def make_criterion(task: Task, settings: Train) -> Criterion:
-    """The loss that the recipe asks for, with class weights from the images to train on."""
+def make_criterion(task: Task, settings: Train, grain: int) -> Criterion:
+    """The loss that the recipe asks for, with class weights from the images to train on.
+
+    ``grain`` is the side of the squares that the network gives one class each.
+    """
     weights = None
     if settings.class_weights != "none":
         counts = pixel_counts(task.train.split, task.num_classes)
         found = class_weights(settings.class_weights, counts)
         weights = torch.from_numpy(found).to(task.fabric.device)
-    return Mixed(settings.loss, weights)
+    return Mixed(settings.loss, weights, grain)

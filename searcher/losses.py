@@ -12,7 +12,8 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from lessons import Loss
-from searcher import ranks
+from models.layers import spread
+from searcher import ranks, squares
 from searcher.data import IGNORE
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
@@ -145,16 +146,43 @@ class Mixed:
 
     settings: Loss
     weights: Tensor | None = None
+    grain: int = 1
+    """The side of the squares, in pixels, where logits are of squares."""
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """[B, K, H, W], or of squares [B, K, H/grain, W/grain]; and [B, H, W] -> a scalar."""
+        asked, coarse = self.settings, logits.shape[2:] != labels.shape[1:]
+        if coarse and (asked.ohem or asked.lovasz):  # which tell the pixels of a square apart
+            size = labels.shape[1], labels.shape[2]
+            return self.of_pixels(spread(logits, self.grain, size), labels)
+        return (self.of_squares if coarse else self.of_pixels)(logits, labels)
+
+    def of_pixels(self, logits: Tensor, labels: Tensor) -> Tensor:
         """[B, K, H, W] and [B, H, W] -> a scalar."""
         asked = self.settings
         smoothing = asked.label_smoothing
-        parts: list[tuple[float, Criterion]] = [
+        return weighed(
+            logits,
+            labels,
             (asked.ce, lambda x, y: cross_entropy(x, y, self.weights, smoothing)),
             (asked.ohem, lambda x, y: ohem(x, y, self.weights)),
             (asked.dice, dice),
             (asked.lovasz, lovasz),
-        ]
-        terms = [weight * loss(logits, labels) for weight, loss in parts if weight]
-        return sum(terms[1:], terms[0])
+        )
+
+    def of_squares(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """[B, K, H/grain, W/grain] and [B, H, W] -> a scalar, as if over the pixels."""
+        asked = self.settings
+        smoothing = asked.label_smoothing
+        return weighed(
+            logits,
+            squares.held(labels, logits.shape[1], self.grain),
+            (asked.ce, lambda x, y: squares.cross_entropy(x, y, self.weights, smoothing)),
+            (asked.dice, squares.dice),
+        )
+
+
+def weighed(logits: Tensor, truth: Tensor, *parts: tuple[float, Criterion]) -> Tensor:
+    """The sum of losses, those left out that count nothing."""
+    terms = [weight * loss(logits, truth) for weight, loss in parts if weight]
+    return sum(terms[1:], terms[0])
