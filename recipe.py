@@ -148,13 +148,30 @@ class Recipe(Strict):
                 f"search.cost.budget means nothing to system {self.system!r}, which weighs costs: "
                 f"leave it out, or choose from {', '.join(BANKED)}"
             )
-        if self.system in BANKED and self.search.strategy:
-            raise ValueError(f"search.strategy: system {self.system!r} has its own: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def trains_alone_or_from_a_bank(self) -> Self:
+        if self.system not in BANKED or self.search.strategy is None:
+            return self
+        search = self.search
+        asked = {
+            "bank": search.bank,
+            "finalists": search.finalists,
+            "proxy.check": search.proxy.check,
+        }
+        for key, given in asked.items():
+            if given:
+                raise ValueError(
+                    f"search.{key} means nothing where search.strategy trains every candidate of "
+                    f"system {self.system!r} alone: leave out one"
+                )
         return self
 
     @model_validator(mode="after")
     def tries_without_gradients(self) -> Self:
-        asked = [("search.cost", self.search.cost is not None)]
+        priced = self.search.cost is not None and self.system not in BANKED
+        asked = [("search.cost", priced)]
         asked += [("search.order: 2", self.search.order == 2)]
         for key, given in asked:
             if given and self.search.strategy is not None:

@@ -145,8 +145,8 @@ class Search(Strict):
     strategy: Strategy | None = None
     """How a system that tries candidates chooses the next: at random; at random and near the best;
     by evolution; many for a short time and the best for longer (successive halving); by a
-    controller that learns (PPO, REINFORCE).  Given to a system of gradients, its candidates are
-    trained one by one instead."""
+    controller that learns (PPO, REINFORCE).  Given to a system of gradients or to ``realtime``, its
+    candidates are trained one by one instead."""
     trials: Positive = 16
     """How many candidates are tried; ``halving``: how many trainings there are."""
     controller_lr: Rate = 1e-4

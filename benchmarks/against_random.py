@@ -13,8 +13,8 @@ import json
 import random
 import statistics
 import sys
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,46 +24,27 @@ from models import weights
 from models.genotype import Genotype
 from models.network import macs, parameters
 from recipe import Recipe
+from searcher.bounded import Bounded
 from searcher.checkpoint import read_log
 from searcher.prepare import search_task
 from searcher.search import GENOTYPE
-from searcher.strategies.budgeted import Budgeted, Draw
+from searcher.spaces.realtime import Realtime
 from searcher.systems import SYSTEMS
 from searcher.train import METRICS
 from stages import Build
 
 DRAWN, AT_A_BUDGET = 5, 8
-WALK = 300
-"""Random changes of a network that is drawn at a budget."""
 
 
-def chance(work: Build) -> tuple[Draw, int]:
+def chance(work: Build) -> tuple[Callable[[random.Random], Genotype], int]:
     """What draws from the space that a recipe searches, and how often it is asked."""
     recipe, classes = work.recipe, len(work.data.classes)
     task = search_task(recipe, classes, work.train_split, work.val_split)
     task = replace(task, budget=budget_of(recipe, classes))
+    if task.budget:
+        return Bounded(Realtime(recipe.search.sizes), task.budget).sample, AT_A_BUDGET
     strategy: Any = SYSTEMS[recipe.system](task, recipe.search)
-    if isinstance(strategy, Budgeted):
-        return partial(at_the_budget, strategy), AT_A_BUDGET
     return strategy.supernet.space.sample, DRAWN
-
-
-def at_the_budget(search: Budgeted, rng: random.Random) -> Genotype:
-    """A network at a budget, by a random walk that enters it and stays there.
-
-    Where few networks of a space are, drawing until one is there would take for ever.
-    """
-    budget, genotype = search.budget, search.at(1.0, search.space.sample, rng)
-
-    def outside(network: Genotype) -> float:
-        cost = budget.of(network)
-        return 0.0 if budget.at(cost) else abs(cost - budget.limit)
-
-    for _ in range(WALK):
-        other = search.space.mutate(genotype, rng)
-        if outside(other) <= outside(genotype):
-            genotype = other
-    return genotype
 
 
 def trained(work: Build, name: str, genotype: Genotype, words: list[str]) -> dict[str, float]:

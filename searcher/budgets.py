@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from models.genotype import Genotype
@@ -10,6 +10,8 @@ from models.workload import WEIGHTS, Workload, multiply_adds, workload
 
 WITHIN = 0.05
 """A network that is at a budget uses all of it but this share."""
+DRAWS = 2000
+"""How many networks are drawn in search of one of some cost."""
 Price = Callable[[Workload], float]
 
 PRICES: Mapping[str, Price] = {
@@ -45,6 +47,18 @@ class Budget:
     def at(self, cost: float, share: float = 1.0) -> bool:
         """Whether a cost lies at a ``share`` of the budget: within it, and not far below."""
         return (1 - WITHIN) * share * self.limit <= cost <= share * self.limit
+
+    def nearest(
+        self, drawn: Iterator[Genotype], fits: Callable[[float], bool], limit: float
+    ) -> Genotype:
+        """The first that fits, or else the one that costs nearest to ``limit``."""
+        missed: list[tuple[float, int, Genotype]] = []
+        for genotype in drawn:
+            cost = self.of(genotype)
+            if fits(cost):
+                return genotype
+            missed.append((abs(cost - limit), len(missed), genotype))
+        return min(missed)[2]
 
     def check(self, lightest: Genotype, heaviest: Genotype) -> None:
         """``ValueError`` where no network between two can cost what the budget says."""

@@ -51,6 +51,12 @@ class Estimator(Protocol):
     ) -> Trial: ...
 
 
+class Lasting(Estimator, Protocol):
+    """One that trains a candidate for as long as it is told."""
+
+    def lasting(self, epochs: int) -> Estimator: ...
+
+
 Optimizers = Callable[[Network, nn.Module, float], list[Optimizer]]
 """What moves a network and what stands beside it, by the rate of a decoder."""
 

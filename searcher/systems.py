@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 
 from models.genotype import Size
+from searcher.alone import Alone
+from searcher.bounded import Bounded
 from searcher.estimators import (
     WHOLE_POLYAK,
     Estimator,
+    Lasting,
     ProxyTraining,
     Stage,
     encoder_by_sgd,
@@ -32,7 +35,7 @@ from searcher.spaces.realtime import Realtime
 from searcher.strategies import Strategy
 from searcher.strategies.bilevel import Bilevel
 from searcher.strategies.budgeted import Budgeted
-from searcher.strategies.evolution import aging
+from searcher.strategies.evolution import aging, alive
 from searcher.strategies.halving import Rungs, halving, ladder
 from searcher.strategies.joint import Joint
 from searcher.strategies.reinforce import CLIP, Policy
@@ -84,22 +87,30 @@ def cas(task: Task, search: Search) -> Strategy:
 def dpc(task: Task, search: Search) -> Strategy:
     """A head of five branches, at random and near the best, scored by mean IoU."""
     space = Dpc(search.sizes)
-    return by_trying(space, task, search, decided(space, task, search, USUAL["dpc"]))
+    propose = decided(space, task, search, USUAL["dpc"])
+    return by_trying(task, search, propose, estimator(space, task, search))
 
 
 def fast_nas(task: Task, search: Search) -> Strategy:
     """A decoder's wiring and cell, by a controller, scored by the reward of its paper."""
     space = FastNas(search.sizes)
     propose = decided(space, task, search, USUAL["fast_nas"])
-    return by_trying(space, task, search, propose, lambda found: found.reward(task.background))
+    reward = estimator(space, task, search, lambda found: found.reward(task.background))
+    return by_trying(task, search, propose, reward)
 
 
 def realtime(task: Task, search: Search) -> Strategy:
-    """A network for a budget: one bank of weights, and evolution of those that read from it."""
+    """A network for a budget: one bank of weights, and evolution of those that read from it.
+
+    Or, where a strategy is named, candidates at the budget that are trained one by one.
+    """
     assert task.budget is not None
     space = Realtime(search.sizes)
     task.budget.check(*space.ends())
-    return Budgeted(space, task, search, task.budget)
+    if search.strategy is None:
+        return Budgeted(space, task, search, task.budget)
+    propose = proposal(Bounded(space, task.budget), search, search.strategy)
+    return by_trying(task, search, propose, Alone(task, search, search.proxy.epochs))
 
 
 def decided(space: Decisions, task: Task, search: Search, usual: str) -> Proposal:
@@ -114,18 +125,14 @@ def proposal(space: Sampled, search: Search, strategy: str) -> Proposal:
     """How the next candidate of any space is chosen."""
     if strategy == HALVING:
         return halving(space, ladder(search.trials, search.proxy.epochs))
+    if strategy == EVOLUTION:
+        return aging(space, alive(search.trials))
     return PROPOSALS[strategy](space)
 
 
-def by_trying(
-    space: Sampled,
-    task: Task,
-    search: Search,
-    propose: Proposal,
-    score: Callable[[Confusion], float] = attrgetter("miou"),
-) -> Strategy:
+def by_trying(task: Task, search: Search, propose: Proposal, whole: Lasting) -> Strategy:
     """Candidates one by one, each trained for a while and scored."""
-    estimate: Estimator = (whole := estimator(space, task, search, score))
+    estimate: Estimator = whole
     if search.strategy == HALVING:
         rungs = ladder(search.trials, search.proxy.epochs)
         estimate = Rungs([whole.lasting(rung.epochs) for rung in rungs])
@@ -133,7 +140,10 @@ def by_trying(
 
 
 def estimator(
-    space: Sampled, task: Task, search: Search, score: Callable[[Confusion], float]
+    space: Sampled,
+    task: Task,
+    search: Search,
+    score: Callable[[Confusion], float] = attrgetter("miou"),
 ) -> ProxyTraining:
     """Whole networks, or decoders on the maps of the encoder whose weights the recipe names.
 
@@ -155,7 +165,8 @@ def assembled(system: str, task: Task, search: Search) -> Strategy:
     if search.strategy is None or system not in SPACES:
         return SYSTEMS[system](task, search)
     space = SPACES[system](search.layers, search.nodes, search.sizes)
-    return by_trying(space, task, search, proposal(space, search, search.strategy))
+    propose = proposal(space, search, search.strategy)
+    return by_trying(task, search, propose, estimator(space, task, search))
 
 
 def backbone_first(search: Search) -> Schedule:
@@ -190,10 +201,10 @@ SCORES: Mapping[str, str] = {"fast_nas": "reward"}
 PROPOSALS: Mapping[str, Callable[[Sampled], Proposal]] = {
     "random": uniform,
     "local": near_best,
-    "evolution": aging,
 }
 USUAL: Mapping[str, str] = {"dpc": "local", "fast_nas": "ppo"}
 """How the next candidate is chosen where the recipe does not say."""
+EVOLUTION = "evolution"
 HALVING = "halving"
 """The strategy that says too for how long a candidate is trained."""
 CLIPS: Mapping[str, float | None] = {"ppo": CLIP, "reinforce": None}

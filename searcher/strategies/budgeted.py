@@ -9,9 +9,8 @@ then learn alone for a while, from the bank's weights: how fast tells more than 
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from itertools import islice
 from typing import Any, Protocol
@@ -19,16 +18,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from lessons import Train
 from models.genotype import Genotype
 from models.network import Network, build
 from pace import never
+from searcher.alone import learned
 from searcher.bank import BANK, Bank
-from searcher.budgets import NAMES, Budget
+from searcher.budgets import DRAWS, NAMES, Budget
 from searcher.checkpoint import located
 from searcher.data.batches import Batch
 from searcher.distill import divergence
-from searcher.learner import Learner
 from searcher.losses import cross_entropy
 from searcher.optimizers import parameter_groups, search_rate
 from searcher.spaces import Sampled
@@ -46,10 +44,6 @@ PARENTS, FRESH, MUTATED = 12, 24, 0.5
 """How many of the best have children, after how many random ones, and who has one parent."""
 CALIBRATION = 8
 """Batches that a candidate's norms see before it is scored."""
-DRAWS = 2000
-"""How many networks are drawn in search of one of some cost."""
-
-
 Draw = Callable[[random.Random], Genotype]
 
 
@@ -98,7 +92,7 @@ class Budgeted:
         genotype = self.ranked(self.trials[: self.search.trials])[place].genotype
         network, epochs = self.inherited(genotype), self.search.proxy.epochs
         costs = {**self.budget.costs(genotype), "epochs": epochs}
-        loss = learned(network, self.task, self.search, between)
+        loss = learned(network, self.task, self.search, between, epochs)
         return Trial(genotype, self.task.value(network, between), {**costs, LOSS: loss})
 
     def learn(self, between: Callable[[], None]) -> None:
@@ -135,19 +129,7 @@ class Budgeted:
         """A random network that costs about the budget."""
         low, high = (share * self.budget.limit for share in NEAR)
         drawn = (self.space.sample(rng) for _ in range(DRAWS))
-        return self.nearest(drawn, lambda cost: low <= cost <= high, self.budget.limit)
-
-    def nearest(
-        self, drawn: Iterator[Genotype], fits: Callable[[float], bool], limit: float
-    ) -> Genotype:
-        """The first that fits, or else the one that costs nearest to ``limit``."""
-        missed: list[tuple[float, int, Genotype]] = []
-        for genotype in drawn:
-            cost = self.budget.of(genotype)
-            if fits(cost):
-                return genotype
-            missed.append((abs(cost - limit), len(missed), genotype))
-        return min(missed)[2]
+        return self.budget.nearest(drawn, lambda cost: low <= cost <= high, self.budget.limit)
 
     def propose(self, rng: random.Random) -> Genotype:
         """A candidate at one of the shares of the budget: a child of the best there, or random."""
@@ -161,7 +143,9 @@ class Budgeted:
         tried = {trial.genotype.fingerprint for trial in self.trials}
         drawn = (draw(rng) for _ in range(DRAWS))
         new = (genotype for genotype in drawn if genotype.fingerprint not in tried)
-        return self.nearest(new, lambda c: self.budget.at(c, share), share * self.budget.limit)
+        return self.budget.nearest(
+            new, lambda c: self.budget.at(c, share), share * self.budget.limit
+        )
 
     def parents(self, share: float) -> list[Genotype]:
         """The best of those that cost no more than a share of the budget; the cheapest, if none."""
@@ -238,21 +222,3 @@ class Budgeted:
         if "optimizer" in state:
             self.optimizer.load_state_dict(state["optimizer"])
         self.trials = [Trial.from_state(trial) for trial in state["trials"]]
-
-
-def learned(network: Network, task: Task, search: Search, between: Callable[[], None]) -> float:
-    """Let a network learn as the bank did, and alone; the mean of its losses in the last epoch.
-
-    That this ranks networks better than what they score then is from Ru et al., NeurIPS 2021.
-    """
-    proxy, decay = search.proxy, search.weight_decay
-    settings = Train(epochs=proxy.epochs, lr=proxy.lr, weight_decay=decay)
-    learner = Learner(network, task, settings, proxy.epochs * len(task.train))
-    losses: list[float] = []
-    for epoch in range(proxy.epochs):
-        losses = []
-        for batch in task.ready(task.train, epoch):
-            losses.append(finite(learner.step(batch)).item())
-            between()
-    learner.chosen()
-    return math.fsum(losses) / len(losses)

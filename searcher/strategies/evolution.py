@@ -11,7 +11,12 @@ from searcher.strategies import Trial
 from searcher.strategies.sampling import Proposal
 
 POPULATION, TOURNAMENT = 16, 4
-"""How many of the last trials are alive, and how many of them compete to have a child."""
+"""How many of the last trials are alive at most, and how many of them compete to have a child."""
+
+
+def alive(trials: int) -> int:
+    """How many live in a search of so many trials: a third of them, so that two thirds evolve."""
+    return max(TOURNAMENT, min(POPULATION, trials // 3))
 
 
 def aging(space: Sampled, population: int = POPULATION, tournament: int = TOURNAMENT) -> Proposal:

@@ -15,13 +15,14 @@ import torch
 from models.genotype import Genotype
 from models.network import build
 from pace import never
+from searcher.alone import learned
 from searcher.bank import Bank
 from searcher.budgets import PRICES, Budget
 from searcher.fronts import alike
 from searcher.search import search
 from searcher.spaces.realtime import Realtime
 from searcher.strategies import Trial
-from searcher.strategies.budgeted import AROUND, Budgeted, learned
+from searcher.strategies.budgeted import AROUND, Budgeted
 from searcher.systems import SYSTEMS
 from searcher.task import Task
 from sections import Proxy, Search
@@ -244,9 +245,8 @@ def test_a_finalist_learns_from_where_the_bank_is_and_leaves_it_there(tiny_task:
     made.step()
     bank = {name: weight.clone() for name, weight in made.bank.state_dict().items()}
     network = made.inherited(made.trials[0].genotype)
-    first = learned(
-        network, made.task, made.search.model_copy(update={"proxy": Proxy(epochs=1)}), never
-    )
+    settings = made.search.model_copy(update={"proxy": Proxy(epochs=1)})
+    first = learned(network, made.task, settings, never, epochs=1)
     assert made.step().costs["loss"] < 0.9 * first
     assert all(torch.equal(bank[name], weight) for name, weight in made.bank.state_dict().items())
 

@@ -1,0 +1,55 @@
+"""A space within a budget: whatever is drawn of it is at the budget, and never above."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from models.genotype import Genotype
+from searcher.budgets import DRAWS, Budget
+from searcher.spaces import Sampled
+
+WALK = 300
+"""Random changes of a network that is drawn."""
+CHANGES = 3
+"""A child that leaves the budget is changed again so often at most; then there is another child."""
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """The networks of ``space`` that cost what ``budget`` allows, all but a twentieth of it."""
+
+    space: Sampled
+    budget: Budget
+
+    def sample(self, rng: random.Random) -> Genotype:
+        """By a random walk that enters the budget and stays there.
+
+        Where few networks of a space are, drawing until one is there would take for ever.
+        """
+        drawn = (self.space.sample(rng) for _ in range(DRAWS))
+        found = self.budget.nearest(drawn, self.budget.at, self.budget.limit)
+        for _ in range(WALK):
+            other = self.space.mutate(found, rng)
+            if self.outside(other) <= self.outside(found):
+                found = other
+        return found
+
+    def outside(self, genotype: Genotype) -> float:
+        """How far from the budget a network is that is not at it."""
+        cost = self.budget.of(genotype)
+        return 0.0 if self.budget.at(cost) else abs(cost - self.budget.limit)
+
+    def mutate(self, genotype: Genotype, rng: random.Random) -> Genotype:
+        """Another at the budget, with one choice changed, or few: one often has to pay for one."""
+        for _ in range(DRAWS):
+            found = genotype
+            for _ in range(CHANGES):
+                found = self.space.mutate(found, rng)
+                if found != genotype and self.budget.at(self.budget.of(found)):
+                    return found
+        return self.sample(rng)
+
+    def count(self) -> int:
+        """How many networks the whole space has, whatever they cost."""
+        return self.space.count()
