@@ -37,15 +37,22 @@ class Alone:
         between: Callable[[], None] = never,
         before: Sequence[Trial] = (),
     ) -> Trial:
-        """Its score, what it costs of the budget, and its epochs."""
+        """Its score, 0 where it does not fit into memory; what it costs, and its epochs."""
         assert self.task.budget is not None
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             network = build(genotype, self.task.num_classes)
-        average = self.search.proxy.polyak
-        learned(network, self.task, self.search, between, epochs=self.epochs, ema=average)
         costs = {**self.task.budget.costs(genotype), "epochs": self.epochs}
-        return Trial(genotype, self.task.value(network, between), costs)
+        try:
+            return Trial(genotype, self.score(network, between), costs)
+        except torch.OutOfMemoryError:
+            return Trial(genotype, 0.0, costs)
+
+    def score(self, network: Network, between: Callable[[], None]) -> float:
+        """What a network is worth when it has learned."""
+        average = self.search.proxy.polyak
+        learned(network, self.task, self.search, between, self.epochs, ema=average)
+        return self.task.value(network, between)
 
     def lasting(self, epochs: int) -> Self:
         """The same for so many epochs."""

@@ -12,11 +12,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from models.genotype import Genotype
 from recipe import Recipe
 from searcher.bounded import Bounded
 from searcher.budgets import PRICES, Budget
+from searcher.learner import Learner
 from searcher.spaces.realtime import Realtime
 from searcher.strategies.evolution import alive
 from searcher.strategies.sampling import Sampling
@@ -95,6 +97,17 @@ def test_what_is_for_a_bank_is_refused_beside_a_strategy(word: str, tmp_path: Pa
 
 def test_two_thirds_of_a_short_evolution_evolve() -> None:
     assert [alive(trials) for trials in (4, 16, 24, 48, 400)] == [4, 5, 8, 16, 16]
+
+
+def test_what_does_not_fit_into_memory_is_worth_nothing(
+    tiny_task: Callable[[], Task], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> Tensor:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(Learner, "step", full)
+    (trial,) = tried(tiny_task(), "random", 1).trials
+    assert (trial.score, trial.costs["epochs"]) == (0.0, 1)
 
 
 def test_global_chance_is_left_as_it_was(tiny_task: Callable[[], Task]) -> None:
