@@ -15,6 +15,9 @@ from searcher.data import DataSet
 from searcher.prepare import check_labels
 from searcher.spaces import read_by
 
+NAMED = 4
+"""How many layers that begin anew are named at most."""
+
 
 def begun(recipe: Recipe, genotype: Genotype, data: DataSet) -> Network:
     """The network of a genotype as its training begins: the same whenever it is asked for.
@@ -52,7 +55,3 @@ def inherit(path: Path, network: Network) -> None:
             f"train.inherit: {weights.file_of(path)} lacks {len(anew)} of the network's layers, "
             f"which begin anew: {named}"
         )
-
-
-NAMED = 4
-"""How many layers are named at most."""

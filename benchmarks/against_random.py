@@ -14,7 +14,6 @@ import random
 import statistics
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +38,9 @@ DRAWN, AT_A_BUDGET = 5, 8
 def chance(work: Build) -> tuple[Callable[[random.Random], Genotype], int]:
     """What draws from the space that a recipe searches, and how often it is asked."""
     recipe, classes = work.recipe, len(work.data.classes)
+    if budget := budget_of(recipe, classes):
+        return Bounded(Realtime(recipe.search.sizes), budget).sample, AT_A_BUDGET
     task = search_task(recipe, classes, work.train_split, work.val_split)
-    task = replace(task, budget=budget_of(recipe, classes))
-    if task.budget:
-        return Bounded(Realtime(recipe.search.sizes), task.budget).sample, AT_A_BUDGET
     strategy: Any = SYSTEMS[recipe.system](task, recipe.search)
     return strategy.supernet.space.sample, DRAWN
 

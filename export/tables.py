@@ -22,6 +22,8 @@ STAGES = (
 )
 WORDS = {"wall_ms": "wall", "cpu_ms": "CPU"}
 AROUND = ("read", "resize", "infer", "draw", "total")
+SLOWER = 1.05
+"""The ratio from which a file is called slower than fp32."""
 
 
 @dataclass(frozen=True)
@@ -165,10 +167,6 @@ def slower(reports: Sequence[BenchmarkReport]) -> list[str]:
         f"fp32 is what to run here."
         for (runtime, precision), times in found.items()
     ]
-
-
-SLOWER = 1.05
-"""The ratio from which a file is called slower."""
 
 
 def listed(words: Iterable[str]) -> str:

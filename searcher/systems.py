@@ -205,6 +205,7 @@ PROPOSALS: Mapping[str, Callable[[Sampled], Proposal]] = {
 USUAL: Mapping[str, str] = {"dpc": "local", "fast_nas": "ppo"}
 """How the next candidate is chosen where the recipe does not say."""
 EVOLUTION = "evolution"
+"""The strategy whose population is a share of the trials."""
 HALVING = "halving"
 """The strategy that says too for how long a candidate is trained."""
 CLIPS: Mapping[str, float | None] = {"ppo": CLIP, "reinforce": None}

@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 
 import zoo
 from export.bundle import Precision
-from export.runtimes import (
-    RUNTIMES,
-    Facts,
-)
+from export.runtimes import RUNTIMES, Facts
 
 Answers = Sequence[NDArray[Any]]
 """Everything that an engine writes for one batch."""

@@ -44,6 +44,7 @@ PARENTS, FRESH, MUTATED = 12, 24, 0.5
 """How many of the best have children, after how many random ones, and who has one parent."""
 CALIBRATION = 8
 """Batches that a candidate's norms see before it is scored."""
+
 Draw = Callable[[random.Random], Genotype]
 
 
@@ -143,9 +144,8 @@ class Budgeted:
         tried = {trial.genotype.fingerprint for trial in self.trials}
         drawn = (draw(rng) for _ in range(DRAWS))
         new = (genotype for genotype in drawn if genotype.fingerprint not in tried)
-        return self.budget.nearest(
-            new, lambda c: self.budget.at(c, share), share * self.budget.limit
-        )
+        limit = share * self.budget.limit
+        return self.budget.nearest(new, lambda cost: self.budget.at(cost, share), limit)
 
     def parents(self, share: float) -> list[Genotype]:
         """The best of those that cost no more than a share of the budget; the cheapest, if none."""
