@@ -123,7 +123,7 @@ class Recipe(Strict):
             ("search.cost", cost, COSTED),
             ("search.order: 2", order, UNROLLED),
             ("search.bank", self.search.bank is not None, BANKED),
-            ("search.finalists", self.search.finalists > 0, BANKED),
+            ("search.finalists", self.search.finalists > 0 and not self.tries, BANKED),
             ("search.encoder", self.search.encoder is not None, DECODING),
             ("search.strategy: " + str(self.search.strategy), self.by_controller, DECODING),
         ]
@@ -155,11 +155,7 @@ class Recipe(Strict):
         if self.system not in BANKED or self.search.strategy is None:
             return self
         search = self.search
-        asked = {
-            "bank": search.bank,
-            "finalists": search.finalists,
-            "proxy.check": search.proxy.check,
-        }
+        asked = {"bank": search.bank, "proxy.check": search.proxy.check}
         for key, given in asked.items():
             if given:
                 raise ValueError(
@@ -219,7 +215,7 @@ class Recipe(Strict):
     def steps(self) -> int:
         """How many steps the search has: candidates, or epochs of a supernet."""
         if self.tries:
-            return self.search.trials
+            return self.search.trials + self.search.finalists * self.search.repeats
         banked = self.system in BANKED
         return self.search.trials + self.search.finalists if banked else self.search.epochs
 

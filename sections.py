@@ -163,9 +163,12 @@ class Search(Strict):
     bank: Path | None = None
     """``realtime``: the folder of an earlier search, whose bank is taken and learns no more."""
     finalists: Count = 0
-    """``realtime``: after the trials, how many of the best at the budget learn alone from the
-    bank's weights, for ``proxy.epochs`` at ``proxy.lr``.  The one with the lowest loss is chosen;
-    without finalists the one with the highest score."""
+    """After the trials, how many of the best are looked at again; without them the one with the
+    highest score is chosen.  Candidates that were trained are trained ``repeats`` times more, by
+    other chance, and the highest mean is chosen.  Those of ``realtime``'s bank, at the budget,
+    learn alone from its weights, for ``proxy.epochs`` at ``proxy.lr``, and the lowest loss is."""
+    repeats: Positive = 2
+    """How often each of the ``finalists`` is trained again, where candidates are trained."""
     epochs: Positive = 8
     warmup: Annotated[int, Field(strict=True, ge=0)] = 3
     """Epochs in which only the weights learn and the architecture waits."""
@@ -242,6 +245,11 @@ class Search(Strict):
             raise ValueError(
                 "search.strategy: halving needs search.proxy.epochs of 3 or more, which are those "
                 "of the last candidates, and search.trials of 4 or more"
+            )
+        if self.finalists:
+            raise ValueError(
+                "search.finalists are trained again as they were, and search.strategy: halving "
+                "trains the best for longer: leave out one"
             )
         if self.proxy.check:
             raise ValueError(

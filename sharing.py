@@ -34,7 +34,7 @@ def how_to_search(recipe: Recipe) -> Callable[..., Trial]:
     refuse_states(recipe)
     from searcher import workers
 
-    return partial(workers.search, storage=storage)
+    return partial(workers.search, storage=storage, finals=recipe.search.trials)
 
 
 def storage_for_worker(recipe: Recipe) -> str:

@@ -129,7 +129,7 @@ class Build:
         from searcher.workers import work
 
         with (
-            study(storage, stage.key, self.recipe.steps) as shared,
+            study(storage, stage.key, self.recipe.steps, self.recipe.search.trials) as shared,
             self.searching() as (strategy, task, watch),
         ):
             metric = scored_by(self.recipe, task)

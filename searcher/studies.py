@@ -41,12 +41,16 @@ class Study:
 
     Of the trials of a turn the first that has not failed counts, and no other.  Every storage puts
     the trials of a study in one order, so two processes that begin the same turn agree on who runs
-    it, and one that was given up and wakes again can no longer finish.
+    it, and one that was given up and wakes again can no longer finish.  Those from ``finals`` on
+    are begun when all before them are over.
     """
 
-    def __init__(self, storage: BaseStorage, liveness: Liveness, number: int, steps: int) -> None:
+    def __init__(
+        self, storage: BaseStorage, liveness: Liveness, number: int, steps: int, finals: int
+    ) -> None:
         """``number`` is what the storage calls the study."""
-        self.storage, self.liveness, self.number, self.steps = storage, liveness, number, steps
+        self.storage, self.liveness, self.number = storage, liveness, number
+        self.steps, self.finals = steps, finals
         self.read: dict[int, Trial] = {}
 
     def counting(self) -> dict[int, FrozenTrial]:
@@ -76,7 +80,7 @@ class Study:
     def take(self) -> Claim | None:
         """The lowest turn that nobody has finished and nobody alive runs, if there is one."""
         counting = self.counting()
-        for turn in range(self.steps):
+        for turn in range(self.finals if waits(counting, self.finals) else self.steps):
             trial = counting.get(turn)
             if (trial and over(trial)) or not self.liveness.free(turn, trial):
                 continue
@@ -84,6 +88,11 @@ class Study:
                 return claim
             self.liveness.end(turn)
         return None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether finals lie ahead, and some turn before them is not over."""
+        return self.finals < self.steps and waits(self.counting(), self.finals)
 
     def claim(self, turn: int, dead: FrozenTrial | None) -> Claim | None:
         """Begin a turn, unless another process was faster; ``dead`` is who ran it before."""
@@ -133,20 +142,27 @@ def over(trial: FrozenTrial) -> bool:
     return trial.state == TrialState.COMPLETE
 
 
+def waits(counting: Mapping[int, FrozenTrial], finals: int) -> bool:
+    """Whether some of the first ``finals`` turns is not over."""
+    return not all(turn in counting and over(counting[turn]) for turn in range(finals))
+
+
 def unbroken(finished: Mapping[int, Trial]) -> Sequence[Trial]:
     """The trials of all turns before the first that is not finished."""
     return [finished[turn] for turn in takewhile(finished.__contains__, count())]
 
 
 @contextmanager
-def study(name: str, key: Mapping[str, Any], steps: int) -> Iterator[Study]:
+def study(name: str, key: Mapping[str, Any], steps: int, finals: int) -> Iterator[Study]:
     """The search of ``key`` in the storage called ``name``, begun where there is none.
+
+    It has ``steps`` turns, the finals from turn ``finals`` on.
 
     ``ValueError`` where the storage cannot be used or holds another search, with what differs.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with opened(name) as (storage, liveness):
-        yield Study(storage, liveness, begun(storage, key, name), steps)
+        yield Study(storage, liveness, begun(storage, key, name), steps, finals)
 
 
 def begun(storage: BaseStorage, key: Mapping[str, Any], name: str) -> int:

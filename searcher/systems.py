@@ -36,6 +36,7 @@ from searcher.strategies import Strategy
 from searcher.strategies.bilevel import Bilevel
 from searcher.strategies.budgeted import Budgeted
 from searcher.strategies.evolution import aging, alive
+from searcher.strategies.finals import Finals
 from searcher.strategies.halving import Rungs, halving, ladder
 from searcher.strategies.joint import Joint
 from searcher.strategies.reinforce import CLIP, Policy
@@ -131,12 +132,13 @@ def proposal(space: Sampled, search: Search, strategy: str) -> Proposal:
 
 
 def by_trying(task: Task, search: Search, propose: Proposal, whole: Lasting) -> Strategy:
-    """Candidates one by one, each trained for a while and scored."""
+    """Candidates one by one, each trained for a while and scored; the best perhaps again."""
     estimate: Estimator = whole
     if search.strategy == HALVING:
         rungs = ladder(search.trials, search.proxy.epochs)
         estimate = Rungs([whole.lasting(rung.epochs) for rung in rungs])
-    return Sampling(propose, estimate, task.train.seed)
+    finals = Finals(search.trials, search.finalists) if search.finalists else None
+    return Sampling(propose, estimate, task.train.seed, finals)
 
 
 def estimator(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,24 @@ def work(strategy: Sampling, shared: Study, report: Report, pace: Pace, metric: 
     """
     done = 0
     with pace.stop.looked_for():
-        while claim := shared.take():
+        for claim in turns(shared, pace):
             trial = run(strategy, shared, claim, pace)
             report(claim.turn + 1, {metric: trial.score, **trial.costs})
             done += 1
-            heed(pace)
     return done
+
+
+def turns(shared: Study, pace: Pace) -> Iterator[Claim]:
+    """One turn after another, until none is left to take; ahead of the finals it waits."""
+    while True:
+        waiting = shared.waiting
+        if claim := shared.take():
+            yield claim
+        elif waiting:
+            time.sleep(WAIT)
+        else:
+            return
+        heed(pace)
 
 
 def search(
@@ -46,17 +58,18 @@ def search(
     *,
     key: Mapping[str, Any],
     storage: str,
+    finals: int,
     pace: Pace | None = None,
     metric: str = "miou",
 ) -> Trial:
     """As :func:`searcher.search.search`, with its trials in ``storage`` and the help of workers.
 
     It runs turns too, waits for those that others run, takes over from who died, and alone writes
-    into ``folder``.
+    into ``folder``.  The finals begin at turn ``finals``.
     """
     pace = pace or Pace()
     told: set[int] = set()
-    with study(storage, key, steps) as shared, pace.stop.looked_for():
+    with study(storage, key, steps, finals) as shared, pace.stop.looked_for():
         while len(found := tell(shared, folder, report, metric, told)) < steps:
             heed(pace)
             if claim := shared.take():

@@ -77,6 +77,10 @@ def recipe(tmp_path: Path, data: Path) -> Path:
         ("search.proxy.check=4", ["search.proxy.check must be below search.proxy.epochs"]),
         ("search={strategy: halving, trials: 3}", ["halving needs", "search.trials of 4"]),
         ("search={strategy: halving, proxy: {check: 1}}", ["search.proxy.check", "leave out one"]),
+        (
+            "search={strategy: halving, trials: 4, finalists: 2}",
+            ["search.finalists", "leave out one"],
+        ),
         ("search.warmup=9", ["search.warmup must be below search.epochs"]),
         ("search.sizes={width: 2}", ["sizes.head"]),
         ("search.sizes={width: 2, head: 4, heads: 4}", ["heads"]),

@@ -11,6 +11,7 @@ from pace import never
 from searcher.estimators import Estimator
 from searcher.spaces import Sampled
 from searcher.strategies import Trial
+from searcher.strategies.finals import Finals
 
 Proposal = Callable[[Sequence[Trial], random.Random], Genotype]
 """The next candidate, from all trials before it and chance: a function of both alone."""
@@ -20,14 +21,16 @@ LOCAL = 0.5
 
 
 class Sampling:
-    """A trial is a candidate of ``propose``, scored by ``estimate``.
+    """A trial is a candidate of ``propose``, scored by ``estimate``; the last may be of ``finals``.
 
     Chance of trial n is that of ``seed`` and n, and what was learned is learned of the trials: so a
     search that was killed draws what it would have drawn, and any process can run any turn.
     """
 
-    def __init__(self, propose: Proposal, estimate: Estimator, seed: int) -> None:
-        self.propose, self.estimate, self.seed = propose, estimate, seed
+    def __init__(
+        self, propose: Proposal, estimate: Estimator, seed: int, finals: Finals | None = None
+    ) -> None:
+        self.propose, self.estimate, self.seed, self.finals = propose, estimate, seed, finals
         self.trials: list[Trial] = []
 
     def step(self, between: Callable[[], None] = never) -> Trial:
@@ -44,11 +47,14 @@ class Sampling:
         From one call to the next ``before`` may only grow at its end.
         """
         rng = random.Random(f"{self.seed}/{turn}")
-        genotype = self.propose(before, rng)
+        again = self.finals.at(turn, before) if self.finals else None
+        genotype = again or self.propose(before, rng)
         return self.estimate(genotype, rng.getrandbits(32), between, before)
 
     def choose(self, trials: Sequence[Trial]) -> Trial:
-        """The best of those that were trained longest; of equals the first."""
+        """Who won the finals; without any, the best of those that were trained longest."""
+        if self.finals:
+            return self.finals.choose(trials)
         return max(trials, key=lambda trial: (trial.costs.get("epochs", 0), trial.score))
 
     def state_dict(self) -> dict[str, Any]:

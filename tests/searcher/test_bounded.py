@@ -47,14 +47,14 @@ def test_what_is_drawn_and_its_children_are_at_the_budget(seed: int) -> None:
         found = child
 
 
-def tried(task: Task, strategy: str, trials: int, **given: Any) -> Sampling:
-    """A search that has tried so many candidates."""
+def tried(task: Task, strategy: str, trials: int, finalists: int = 0, **given: Any) -> Sampling:
+    """A search that has tried so many candidates, and trained its finalists once more."""
     proxy = Proxy(**{"epochs": 1, "lr": 0.01, **given})
-    words = {"strategy": strategy, "trials": trials, "sizes": {"width": 2}, "proxy": proxy}
-    search = Search.model_validate(words)
+    words = {"strategy": strategy, "trials": trials, "finalists": finalists, "proxy": proxy}
+    search = Search.model_validate({**words, "sizes": {"width": 2}})
     made = SYSTEMS["realtime"](replace(task, budget=BUDGET), search)
     assert isinstance(made, Sampling)
-    for _ in range(trials):
+    for _ in range(trials + finalists):
         made.step()
     return made
 
@@ -76,6 +76,14 @@ def test_halving_trains_the_best_for_longer(tiny_task: Callable[[], Task]) -> No
     assert last.genotype == max(brief, key=lambda trial: trial.score).genotype
 
 
+def test_finalists_are_trained_again(tiny_task: Callable[[], Task]) -> None:
+    made = tried(tiny_task(), "random", 3, finalists=2, epochs=4)
+    first, again = made.trials[:3], made.trials[3:]
+    ranked = sorted(first, key=lambda trial: trial.score, reverse=True)
+    assert [trial.genotype for trial in again] == [trial.genotype for trial in ranked[:2]]
+    assert all(one != other for one, other in zip(again, ranked, strict=False))
+
+
 def test_a_candidate_learns_and_the_same_seed_is_the_same_trial(
     tiny_task: Callable[[], Task],
 ) -> None:
@@ -85,7 +93,7 @@ def test_a_candidate_learns_and_the_same_seed_is_the_same_trial(
     assert one.trials[0].score > tried(task, "random", 1, lr=1e-9).trials[0].score
 
 
-@pytest.mark.parametrize("word", ["bank=DIR", "finalists=2", "proxy.check=1"])
+@pytest.mark.parametrize("word", ["bank=DIR", "proxy.check=1"])
 def test_what_is_for_a_bank_is_refused_beside_a_strategy(word: str, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(
         "{system: realtime, out: a, search: {strategy: local, cost: {metric: macs, budget: 1}}}"

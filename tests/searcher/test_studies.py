@@ -27,6 +27,7 @@ from searcher.search import CANDIDATES, GENOTYPE, TRIALS
 from searcher.spaces.fast_nas import FastNas
 from searcher.strategies import Trial
 from searcher.strategies.evolution import aging
+from searcher.strategies.finals import Finals
 from searcher.strategies.reinforce import Policy
 from searcher.strategies.sampling import Proposal, Sampling, near_best, uniform
 from searcher.studies import TURN, Claim, Study, begun, study
@@ -59,21 +60,22 @@ def pooling(
     return Trial(genotype, share, {"mparams": 1.0, "gmacs": 1 / 3}, checks=(share / 3, share))
 
 
-def sampling(estimate: Estimate = pooling, kind: str = "random") -> Sampling:
-    return Sampling(PROPOSALS[kind](), estimate, seed=3)
+def sampling(estimate: Estimate = pooling, kind: str = "random", finals: int = STEPS) -> Sampling:
+    return Sampling(PROPOSALS[kind](), estimate, 3, Finals(finals, 1) if finals < STEPS else None)
 
 
 def silent(step: int, scores: Mapping[str, float]) -> None:
     """Nobody is told."""
 
 
-def work(storage: str, estimate: Estimate = pooling) -> int:
-    with study(storage, KEY, STEPS) as shared:
-        return workers.work(sampling(estimate), shared, silent, Pace(), "miou")
+def work(storage: str, estimate: Estimate = pooling, finals: int = STEPS) -> int:
+    with study(storage, KEY, STEPS, finals) as shared:
+        return workers.work(sampling(estimate, finals=finals), shared, silent, Pace(), "miou")
 
 
-def write_down(storage: str, folder: Path, kind: str = "random") -> bytes:
-    workers.search(sampling(kind=kind), STEPS, folder, silent, key=KEY, storage=storage)
+def write_down(storage: str, folder: Path, kind: str = "random", finals: int = STEPS) -> bytes:
+    made, where = sampling(kind=kind, finals=finals), (STEPS, folder, silent)
+    workers.search(made, *where, key=KEY, storage=storage, finals=finals)
     return results(folder)
 
 
@@ -81,9 +83,9 @@ def results(folder: Path) -> bytes:
     return b"".join((folder / name).read_bytes() for name in (TRIALS, CANDIDATES, GENOTYPE))
 
 
-def expected(folder: Path, kind: str = "random") -> bytes:
+def expected(folder: Path, kind: str = "random", finals: int = STEPS) -> bytes:
     """What one process finds that shares nothing."""
-    alone.search(sampling(kind=kind), STEPS, folder, silent, key=KEY)
+    alone.search(sampling(kind=kind, finals=finals), STEPS, folder, silent, key=KEY)
     return results(folder)
 
 
@@ -130,23 +132,32 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return names[request.param]
 
 
+@pytest.mark.parametrize("finals", [STEPS, 4])
 @pytest.mark.parametrize("kind", PROPOSALS)
-def test_one_process_finds_what_it_finds_alone(kind: str, storage: str, tmp_path: Path) -> None:
-    assert write_down(storage, tmp_path / "shared", kind) == expected(tmp_path / "alone", kind)
+def test_one_process_finds_what_it_finds_alone(
+    kind: str, finals: int, storage: str, tmp_path: Path
+) -> None:
+    found = write_down(storage, tmp_path / "shared", kind, finals)
+    assert found == expected(tmp_path / "alone", kind, finals)
 
 
-def test_two_processes_run_every_turn_once(storage: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("finals", [STEPS, 4])
+def test_two_processes_run_every_turn_once(
+    finals: int, storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "WAIT", 0.01)
     calls = tmp_path / "calls"
 
     def lonely(found: list[str]) -> bool:
         return len({line.split()[1] for line in found}) < 2
 
-    both = [start(work, storage, Noted(calls, lonely)) for _ in range(2)]
+    both = [start(work, storage, Noted(calls, lonely), finals) for _ in range(2)]
     for process in both:
         process.join(120)
         assert process.exitcode == 0
     assert len({line.split()[0] for line in lines(calls)}) == len(lines(calls)) == STEPS
-    assert write_down(storage, tmp_path / "shared") == expected(tmp_path / "alone")
+    found = write_down(storage, tmp_path / "shared", finals=finals)
+    assert found == expected(tmp_path / "alone", finals=finals)
     assert read_cost(tmp_path / "shared")["sessions"] == 2
 
 
@@ -157,7 +168,7 @@ def test_a_killed_process_loses_its_running_trial_alone(storage: str, tmp_path: 
     killed.kill()
     killed.join()
     assert write_down(storage, tmp_path / "shared") == expected(tmp_path / "alone")
-    with study(storage, KEY, STEPS) as shared:
+    with study(storage, KEY, STEPS, STEPS) as shared:
         trials = shared.storage.get_all_trials(shared.number)
     states = [(trial.user_attrs[TURN], trial.state.name) for trial in trials]
     complete = [(turn, "COMPLETE") for turn in range(STEPS)]
@@ -193,7 +204,7 @@ def test_who_is_stopped_gives_its_turn_back(storage: str, tmp_path: Path) -> Non
         pace.stop.ask(signal.SIGTERM)
         return pooling(genotype, seed, between)
 
-    with study(storage, KEY, STEPS) as shared:
+    with study(storage, KEY, STEPS, STEPS) as shared:
         with pytest.raises(StoppedError, match="what was saved before is kept"):
             workers.work(sampling(asked), shared, silent, pace, "miou")
         assert not shared.counting()
@@ -218,7 +229,7 @@ def test_a_line_that_was_half_written_is_cut_off(cut: int, tmp_path: Path) -> No
     work(str(journal))
     journal.write_bytes(journal.read_bytes()[:-cut])
     assert write_down(str(journal), tmp_path / "shared") == expected(tmp_path / "alone")
-    with study(str(journal), KEY, STEPS) as shared:
+    with study(str(journal), KEY, STEPS, STEPS) as shared:
         assert len(shared.storage.get_all_trials(shared.number)) == STEPS + 1
 
 
@@ -227,7 +238,7 @@ def test_another_search_is_refused_and_leaves_nothing(storage: str, tmp_path: Pa
     other = {**KEY, "search": {"trials": 9}}
     with (
         pytest.raises(ValueError, match=r"other settings \(search\.trials: 6 -> 9\)"),
-        study(storage, other, 9),
+        study(storage, other, 9, 9),
     ):
         pass
     assert write_down(storage, tmp_path / "shared") == expected(tmp_path / "alone")
@@ -253,7 +264,9 @@ def database(tmp_path: Path) -> Iterator[RDBStorage]:
 
 def test_who_is_silent_is_replaced_and_can_no_longer_finish(database: RDBStorage) -> None:
     clock, number = Clock(), begun(database, KEY, "it")
-    asleep, other = (Study(database, Beats(database, 1e6, 60, clock), number, 1) for _ in range(2))
+    asleep, other = (
+        Study(database, Beats(database, 1e6, 60, clock), number, 1, 1) for _ in range(2)
+    )
     mine = asleep.take()
     assert mine is not None
     assert other.take() is None
@@ -275,7 +288,7 @@ def test_who_is_silent_is_replaced_and_can_no_longer_finish(database: RDBStorage
 
 def test_a_process_that_lives_is_heard(database: RDBStorage) -> None:
     beats = Beats(database, every=0.01)
-    shared = Study(database, beats, begun(database, KEY, "it"), 1)
+    shared = Study(database, beats, begun(database, KEY, "it"), 1, 1)
     claim = shared.take()
     assert claim is not None
     with shared.running(claim):
@@ -294,7 +307,7 @@ class Raced(InMemoryStorage):
 def test_of_two_that_begin_at_once_the_first_has_the_turn() -> None:
     storage = Raced()
     number = begun(storage, KEY, "it")
-    shared = Study(storage, Marked(set()), number, 2)
+    shared = Study(storage, Marked(set()), number, 2, 2)
     assert shared.take() is None
     assert [trial.number for trial in shared.counting().values()] == [0, 2]
 
@@ -314,14 +327,15 @@ class Marked:
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["step", "die", "wake"])), max_size=60)
+    st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["step", "die", "wake"])), max_size=60),
+    st.integers(0, 4),
 )
-def test_whatever_dies_and_wakes_a_turn_that_counts_stays_as_it_is(
-    story: list[tuple[int, str]],
+def test_whatever_dies_and_wakes_a_turn_that_counts_stays_and_finals_wait(
+    story: list[tuple[int, str]], finals: int
 ) -> None:
     storage, dead = InMemoryStorage(), set[int]()
     number = begun(storage, KEY, "it")
-    processes = [Study(storage, Marked(dead), number, 4) for _ in range(3)]
+    processes = [Study(storage, Marked(dead), number, 4, finals) for _ in range(3)]
     running: dict[int, Claim] = {}
     asleep: list[tuple[Study, Claim]] = []
     counted: dict[int, float] = {}
@@ -338,6 +352,7 @@ def test_whatever_dies_and_wakes_a_turn_that_counts_stays_as_it_is(
             shared.finish(running.pop(who), Trial(genotype, moment / 1000), COST)
         elif what == "step" and (taken := shared.take()):
             running[who] = taken
+            assert taken.turn < finals or shared.finished().keys() >= set(range(finals))
         now = {turn: trial.score for turn, trial in shared.finished().items()}
         assert now.items() >= counted.items()
         counted = now
@@ -349,7 +364,7 @@ def test_what_is_not_ours_is_left_alone(tmp_path: Path) -> None:
     storage = InMemoryStorage()
     number = begun(storage, KEY, "it")
     storage.create_new_trial(number, create_trial(state=TrialState.WAITING))
-    shared = Study(storage, Marked(set()), number, 1)
+    shared = Study(storage, Marked(set()), number, 1, 1)
     claim = shared.take()
     assert claim is not None
     assert storage.get_all_trials(number)[0].state == TrialState.WAITING

@@ -111,6 +111,7 @@ def signals(name: str) -> Sample:
     return Sample(np.zeros((1, 1, 3), np.uint8), np.full((1, 1), deaf, np.uint8))
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create 2 worker processes")  # on one core
 def test_two_workers_prepare_the_same(stripes: MakeSplit) -> None:
     split = stripes(6)
     assert_equal(list(augmented(split, workers=2)(1)), list(augmented(split)(1)))
