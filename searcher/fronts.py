@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from searcher.pictures import ACCENT, CURVES, FAINT, INK, save
-from searcher.strategies import LOSS
+from searcher.strategies import AGAIN, LOSS
 
 COSTS: Mapping[str, str] = {
     "gmacs": "billions of multiply-adds",
@@ -33,8 +33,8 @@ def scored(lines: Sequence[Line]) -> tuple[str, list[float]]:
 
 
 def alike(lines: Sequence[AnyLine]) -> list[AnyLine]:
-    """The candidates without those of them that learned on as finalists, and scored higher."""
-    return [line for line in lines if LOSS not in line]
+    """The candidates without those of them that learned on, or again, as finalists."""
+    return [line for line in lines if LOSS not in line and AGAIN not in line]
 
 
 def mean_of_best(scores: Sequence[float]) -> float:

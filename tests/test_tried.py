@@ -62,6 +62,27 @@ def test_a_row_and_a_line_for_each_search(
     assert images.read(tmp_path / "rivals.png").shape[1] > 300
 
 
+def test_finals_choose_by_the_mean_and_are_no_candidates(
+    runs: list[Path], tmp_path: Path, segnas_once: Run
+) -> None:
+    words = ("--set", "search.finalists=2", "--set", "search.repeats=1")
+    code, _, err = segnas_once(
+        "search", runs[0].with_suffix(".yaml"), *words, "--set", f"out={tmp_path}"
+    )
+    assert code == 0, err
+    trials = read_log(tmp_path / "search/trials.jsonl")
+    assert [line.get("again") for line in trials] == [None] * 4 + [1, 1]
+    rewards: dict[str, list[float]] = {line["genotype"]: [] for line in trials[4:]}
+    for line in trials:
+        rewards.get(line["genotype"], []).append(line["reward"])
+    found = Genotype.load(tmp_path / "search/genotype.json").fingerprint
+    assert sum(rewards[found]) == max(map(sum, rewards.values()))
+    row = next(
+        line for line in segnas_once("trials", tmp_path)[1].splitlines() if "fast_nas" in line
+    )
+    assert row.split()[3] == "4"
+
+
 def test_a_strategy_that_no_recipe_names_is_said(
     runs: list[Path], tmp_path: Path, segnas_once: Run
 ) -> None:

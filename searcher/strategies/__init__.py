@@ -12,6 +12,8 @@ from searcher.settling import Mixtures
 
 LOSS = "loss"
 """What the costs of a finalist say beside those of a candidate: its loss in its last epoch."""
+AGAIN = "again"
+"""What they say where it was trained again: how often it was."""
 
 
 @dataclass(frozen=True)

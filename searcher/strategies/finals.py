@@ -5,12 +5,12 @@ One training ranks networks of one cost with an error as large as their differen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
 from models.genotype import Genotype
-from searcher.strategies import Trial
+from searcher.strategies import AGAIN, Trial
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,13 @@ class Finals:
     trials: int
     finalists: int
 
-    def at(self, turn: int, before: Sequence[Trial]) -> Genotype | None:
-        """Who is trained again in a turn, which has all ``trials`` before it; none before them."""
+    def at(self, turn: int, before: Sequence[Trial]) -> tuple[Genotype, Mapping[str, float]] | None:
+        """Who is trained again in a turn, and how often then; none is before ``trials`` turns."""
         if turn < self.trials:
             return None
         best = self.best(before)
-        return best[(turn - self.trials) % len(best)]
+        times, place = divmod(turn - self.trials, len(best))
+        return best[place], {AGAIN: times + 1}
 
     def best(self, trials: Sequence[Trial]) -> list[Genotype]:
         """The candidates that go into the finals, the best first; none is there twice."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from models.genotype import Genotype
@@ -47,9 +48,10 @@ class Sampling:
         From one call to the next ``before`` may only grow at its end.
         """
         rng = random.Random(f"{self.seed}/{turn}")
-        again = self.finals.at(turn, before) if self.finals else None
-        genotype = again or self.propose(before, rng)
-        return self.estimate(genotype, rng.getrandbits(32), between, before)
+        final = self.finals.at(turn, before) if self.finals else None
+        genotype, said = final or (self.propose(before, rng), {})
+        trial = self.estimate(genotype, rng.getrandbits(32), between, before)
+        return replace(trial, costs={**trial.costs, **said})
 
     def choose(self, trials: Sequence[Trial]) -> Trial:
         """Who won the finals; without any, the best of those that were trained longest."""

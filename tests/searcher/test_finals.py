@@ -15,7 +15,7 @@ from models.genotype import Genotype
 from pace import never
 from recipe import Recipe
 from searcher.spaces.fast_nas import FastNas
-from searcher.strategies import Trial
+from searcher.strategies import AGAIN, Trial
 from searcher.strategies.finals import Finals
 from searcher.strategies.sampling import Sampling, uniform
 
@@ -53,6 +53,8 @@ def test_the_best_are_trained_again_and_the_highest_mean_wins(
     ranked = sorted(first, key=lambda trial: trial.score, reverse=True)
     best = [trial.genotype.fingerprint for trial in ranked[: min(finalists, trials)]]
     assert Counter(t.genotype.fingerprint for t in again) == dict.fromkeys(best, repeats)
+    assert [t.costs.get(AGAIN) for t in first] == [None] * trials
+    assert [t.costs[AGAIN] for t in again] == [n + 1 for n in range(repeats) for _ in best]
     means = {
         name: mean(t.score for t in made.trials if t.genotype.fingerprint == name) for name in best
     }
