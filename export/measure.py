@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -20,32 +20,24 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import numpy as np
-import onnx
-import onnx.utils
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from export.formats.int8 import int8_from_onnx
-from export.formats.onnx import OPSET, onnx_from_network, quiet
+from export.formats.onnx import onnx_from_network
 from export.machine import cpu_model
 from export.runtimes import missing
+from export.small_graphs import COPIES, Side, frame, split
 from models.genotype import Genotype
 from models.latency import LatencyTable
-from models.layers import ActConvNorm
 from models.network import PixelsToLabels, build
-from models.ops import make_op
 from models.places import OpKey, stands
 
-COPIES = 4
-"""Branches of a small graph: with the op in each, its time stands out from that of the frame."""
 REFERENCE = OpKey("conv_3x3", 32, 1, 48, 64)
 """What every call is compared with: two milliseconds of one thread, where this was written."""
 QUIET = 5
 """The per cent of the reference's calls that are taken for those of a quiet machine."""
-
-FRAME = "frame"
-"""The name of no op."""
 
 Call = Callable[[], object]
 Name = TypeVar("Name", bound=Hashable)
@@ -61,46 +53,6 @@ class Conditions:
     size: tuple[int, int]
     classes: int
     rounds: int = 40
-
-
-class Branches(nn.Module):
-    """:data:`COPIES` branches of a 1x1 convolution and an op, added up and projected."""
-
-    def __init__(self, key: OpKey) -> None:
-        super().__init__()
-        c = key.channels
-        self.before = nn.ModuleList(ActConvNorm(c, c) for _ in range(COPIES))
-        self.ops = nn.ModuleList(standing(key) for _ in range(COPIES))
-        self.after = ActConvNorm(c, c)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[1, C, H, W] -> [1, C, H/stride, W/stride]."""
-        found = [op(before(x)) for before, op in zip(self.before, self.ops, strict=True)]
-        return self.after(sum(found[1:], found[0]))
-
-
-class Side(nn.Module):
-    """Small graphs side by side, so that they are exported in one go."""
-
-    def __init__(self, keys: Sequence[OpKey]) -> None:
-        super().__init__()
-        self.graphs = nn.ModuleList(Branches(key) for key in keys)
-
-    def forward(self, *maps: Tensor) -> tuple[Tensor, ...]:
-        """One [1, C, H, W] for each graph -> what each makes of it."""
-        return tuple(graph(x) for graph, x in zip(self.graphs, maps, strict=True))
-
-
-def frame(key: OpKey) -> OpKey:
-    """What stands for no op in the place of ``key``: its graph is what is not the op."""
-    return replace(key, op=FRAME)
-
-
-def standing(key: OpKey) -> nn.Module:
-    """An op, or what takes its place and computes nothing: every pixel, or each fourth."""
-    if key.op == FRAME:
-        return nn.Identity() if key.stride == 1 else nn.MaxPool2d(1, key.stride)
-    return make_op(key.op, key.channels, key.stride)
 
 
 def measured(
@@ -282,23 +234,3 @@ def session_call(model: bytes, threads: int, x: NDArray[Any]) -> Call:
 
     session = opened(model, threads)
     return partial(session.run, None, {session.get_inputs()[0].name: x})
-
-
-def split(side: Side, maps: tuple[Tensor, ...]) -> list[bytes]:
-    """An ONNX model of each graph: as networks are exported, but in one go, for a tenth of it."""
-    reads, writes = ([f"{name}{i}" for i in range(len(maps))] for name in "xy")
-    with quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            side,
-            maps,
-            input_names=reads,
-            output_names=writes,
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    whole = onnx.utils.Extractor(program.model_proto)
-    parts = (whole.extract_model([x], [y]) for x, y in zip(reads, writes, strict=True))
-    return [part.SerializeToString() for part in parts]
