@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from statistics import mean
 
 import pytest
@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.genotype import Genotype
-from pace import never
 from recipe import Recipe
 from searcher.spaces.fast_nas import FastNas
 from searcher.strategies import AGAIN, Trial
@@ -25,12 +24,7 @@ SPACE = FastNas({})
 def lucky(luck: float) -> Callable[..., Trial]:
     """What a candidate is worth, and luck of its seed."""
 
-    def estimate(
-        genotype: Genotype,
-        seed: int,
-        between: Callable[[], None] = never,
-        before: Sequence[Trial] = (),
-    ) -> Trial:
+    def estimate(genotype: Genotype, seed: int, *_: object) -> Trial:
         own = random.Random(genotype.fingerprint).random()
         return Trial(genotype, own + luck * random.Random(seed).random(), {"epochs": 1})
 
