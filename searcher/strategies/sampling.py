@@ -50,7 +50,10 @@ class Sampling:
         rng = random.Random(f"{self.seed}/{turn}")
         final = self.finals.at(turn, before) if self.finals else None
         genotype, said = final or (self.propose(before, rng), {})
-        trial = self.estimate(genotype, rng.getrandbits(32), between, before)
+        beside = (
+            () if final else before
+        )  # nobody stops a finalist early: means are of whole trainings
+        trial = self.estimate(genotype, rng.getrandbits(32), between, beside)
         return replace(trial, costs={**trial.costs, **said})
 
     def choose(self, trials: Sequence[Trial]) -> Trial:

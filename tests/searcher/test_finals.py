@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from statistics import mean
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -60,6 +61,19 @@ def test_a_finalist_is_trained_by_other_chance() -> None:
     made = searched(4, 1, 3)
     scores = [t.score for t in made.trials if t.genotype == made.trials[-1].genotype]
     assert len(set(scores)) == 4
+
+
+def test_a_finalist_is_compared_with_nobody_who_would_stop_it() -> None:
+    compared: list[int] = []
+
+    def estimate(*given: Any, **named: Any) -> Trial:
+        compared.append(len(given[3]))
+        return lucky(1)(*given, **named)
+
+    made = Sampling(uniform(SPACE), estimate, 0, Finals(3, 2))
+    for _ in range(5):
+        made.step()
+    assert compared == [0, 1, 2, 0, 0]
 
 
 def test_luck_wins_less_often_where_there_are_finals() -> None:
