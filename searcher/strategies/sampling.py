@@ -50,9 +50,7 @@ class Sampling:
         rng = random.Random(f"{self.seed}/{turn}")
         final = self.finals.at(turn, before) if self.finals else None
         genotype, said = final or (self.propose(before, rng), {})
-        beside = (
-            () if final else before
-        )  # nobody stops a finalist early: means are of whole trainings
+        beside = () if final else before  # no finalist is stopped: its mean is of whole ones
         trial = self.estimate(genotype, rng.getrandbits(32), between, beside)
         return replace(trial, costs={**trial.costs, **said})
 
