@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,7 @@ SERVED = "Bundles or zoo:NAME; OTHER=BUNDLE calls one otherwise than it calls it
 ADD = "A run that was built: its bundle becomes an entry, without a picture of its data."
 LICENCE = "What the weights may be used for; needed unless their data is drawn."
 ROOT_PATH = "Where a proxy puts the page: /seg for https://host/seg/."
+CONDITIONS = "Again in other light, with noise, out of focus and so on: ten times as long."
 EVIDENCE = "A folder for scores.json, confusion.png and pictures of the worst images."
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 leaves it to the runtime.")]
 
@@ -112,11 +114,13 @@ def evaluate(
     overlap: Annotated[float, typer.Option(min=0, max=0.9, help="Of two windows, a share.")] = 0.5,
     scales: Annotated[str, typer.Option(help="Average over sizes (torch): 0.75,1.0,1.25.")] = "",
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror (torch).")] = False,
+    conditions: Annotated[bool, typer.Option("--conditions", help=CONDITIONS)] = False,
     out: Annotated[Path | None, typer.Option(help=EVIDENCE)] = None,
     set_: DataSet = None,
     json_: Json = None,
 ) -> None:
     """Score a bundle's engine on a data set, at the full size of the labels."""
+    from conditions import scores_under
     from evaluate import Method, examine
     from export.bundle import Bundle
     from intake import data_settings
@@ -125,8 +129,10 @@ def evaluate(
     loaded, method = Bundle.load(bundle), Method.parse(sliding, overlap, scales, flip)
     with console.busy(f"running {runtime} over {data}"):
         opened = open_segmentation(data_settings(data, set_ or [], loaded.manifest.size))
-        found = examine(loaded, runtime, opened, split, method, precision)
-    scores = found.scores(runtime, split, method.mode)
+        ask = partial(examine, loaded, runtime, split=split, method=method, precision=precision)
+        found = ask(opened)
+        fallen = scores_under(ask, opened) if conditions else {}
+    scores = found.scores(runtime, split, method.mode, fallen)
     written: list[Path] = []
     if out is not None:
         from evidence import leave
@@ -134,6 +140,8 @@ def evaluate(
         written = leave(found, scores, opened, out)
     if json_ != "-":
         console.table(("Class", "IoU"), scores.rows, 1)
+        if conditions:
+            console.table(("Condition", "mIoU", "change"), scores.falls, 1)
         say(scores.sentence)
         console.wrote(*written)
     write_json(json_, scores.row())

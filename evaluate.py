@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +43,8 @@ class Scores:
     split: str
     mode: str
     """How an image became labels; see :attr:`Method.mode`."""
+    conditions: Mapping[str, float]
+    """mIoU under each of :data:`conditions.CONDITIONS`, if that was asked for."""
 
     def row(self) -> dict[str, Any]:
         """As JSON values."""
@@ -53,6 +55,14 @@ class Scores:
         """Each class and its IoU in per cent."""
         shown = {n: "-" if v is None else f"{100 * v:.1f} %" for n, v in self.iou.items()}
         return list(shown.items())
+
+    @property
+    def falls(self) -> list[tuple[str, str, str]]:
+        """Each condition, its mIoU, and how much more or less that is, in per cent."""
+        return [
+            (name, f"{100 * v:.1f} %", f"{100 * (v - self.miou):+.1f}")
+            for name, v in self.conditions.items()
+        ]
 
     @property
     def sentence(self) -> str:
@@ -146,7 +156,9 @@ class Examination:
             answers = [*self.worst, Answer(name, alone.miou, found)]
             self.worst = sorted(answers, key=lambda answer: (answer.miou, answer.name))[:WORST]
 
-    def scores(self, runtime: str, split: str, mode: str) -> Scores:
+    def scores(
+        self, runtime: str, split: str, mode: str, conditions: Mapping[str, float]
+    ) -> Scores:
         """Everything that follows from the counts."""
         values = (None if math.isnan(v) else v for v in self.confusion.iou.tolist())
         return Scores(
@@ -160,6 +172,7 @@ class Examination:
             runtime,
             split,
             mode,
+            conditions,
         )
 
 
@@ -171,7 +184,7 @@ def evaluate(
 ) -> Scores:
     """The scores of the bundle over every image of ``split``; see :func:`examine`."""
     found = examine(bundle, runtime, data, split, precision=precision)
-    return found.scores(runtime, split, WHOLE.mode)
+    return found.scores(runtime, split, WHOLE.mode, {})
 
 
 def examine(

@@ -44,6 +44,20 @@ class Distill(Strict):
     """By how much both networks' logits are divided."""
 
 
+class Camera(Strict):
+    """Other cameras: what they see in the same scene, each picture with one drawn at random."""
+
+    balance: Share = 0.2
+    """The light's colour: by how much red, green and blue each may be brighter or darker, as the
+    logarithm of a factor."""
+    gamma: Share = 0.3
+    """The exposure's curve: the power of a shade, as a logarithm."""
+    blur: NotNegative = 1.0
+    """The largest blur, a standard deviation in pixels."""
+    noise: NotNegative = 8.0
+    """The largest noise, a standard deviation in shades of 0 to 255."""
+
+
 class Train(Strict):
     """Training the found network from scratch."""
 
@@ -100,6 +114,8 @@ class Train(Strict):
     """The range from which an image's zoom is drawn."""
     colour: Share = 0.2
     """How far brightness, contrast and saturation may move, as a share."""
+    camera: Camera | None = None
+    """As if pictures came from other cameras too; ``{}`` for all their defaults."""
     erase: Annotated[float, Field(ge=0, le=1)] = 0.0
     """The share of the examples that lose a rectangle."""
     pad: Pad = 0

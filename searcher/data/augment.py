@@ -10,6 +10,7 @@ from PIL import Image
 
 from images import Labels, Pixels, resize, resize_labels
 from searcher.data import IGNORE, Sample, Split
+from searcher.data.camera import Camera
 
 GREY = 124
 """What is painted where there is no image: about the mean of photographs."""
@@ -66,6 +67,8 @@ class Augmented:
     """By how many pixels of what comes out the window is shifted at most, out of the image too."""
     cutout: int = 0
     """The side of a square that is painted grey and labelled ``IGNORE`` in every example."""
+    camera: Camera | None = None
+    """What else takes the picture; labels stay what they are."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """[H, W] -> [*crop]; the class of a whole image stays what it is."""
@@ -75,6 +78,8 @@ class Augmented:
         labels = look(sample.labels, box, self.crop) if sample.labels.ndim else sample.labels
         if rng.random() < 0.5:
             pixels, labels = pixels[:, ::-1], labels[:, ::-1] if labels.ndim else labels
+        if self.camera:
+            pixels = self.camera(pixels, rng)
         made = Sample(pixels.copy(), labels.copy())
         if self.erase and rng.random() < self.erase:
             made = erased(made, rng)
