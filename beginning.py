@@ -30,7 +30,7 @@ def begun(recipe: Recipe, genotype: Genotype, data: DataSet) -> Network:
     network = build(genotype.resized(**sizes), len(data.classes))
     check_labels(network, data)
     if settings.start:
-        begin_with(settings.start, network)
+        begin_with(settings.start, network, settings.start_share)
     if settings.inherit:
         inherit(settings.inherit, network)
     if settings.encoder:
@@ -38,9 +38,18 @@ def begun(recipe: Recipe, genotype: Genotype, data: DataSet) -> Network:
     return network
 
 
-def begin_with(path: Path, network: Network) -> None:
-    """Fill ``network`` from weights that are there, and say which of its layers begin anew."""
+def begin_with(path: Path, network: Network, share: float = 0.0) -> None:
+    """Fill ``network`` from weights that are there, and say which of its layers begin anew.
+
+    ``ValueError`` where a ``share`` of them is to stay, and some are none.
+    """
     if anew := weights.load_start(network, path):
+        if share:
+            raise ValueError(
+                f"train.start_share: {weights.file_of(path)} knows other classes than the "
+                f"{network.num_classes} of the data, so there is nothing of {', '.join(anew)} to "
+                f"keep: leave it out"
+            )
         complain(
             f"train.start: {weights.file_of(path)} knows other classes than the "
             f"{network.num_classes} of the data: {', '.join(anew)} begin anew"

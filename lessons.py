@@ -77,6 +77,9 @@ class Train(Strict):
     """Weights that the whole network starts from: the folder of a training or of a bundle,
     ``zoo:NAME``, or a safetensors file, of the same genotype.  Where it knows another number of
     classes its classifier begins anew."""
+    start_share: Share = 0.0
+    """The share that the weights of ``train.start`` keep in the network that is validated and
+    ships, a weighted mean of both: learned for other pictures, it stays good at those of before."""
     inherit: Path | None = None
     """Weights of another genotype of the same family, named as in ``train.start``: a layer that
     has the same name and shape there starts from them, the others begin anew."""
@@ -141,6 +144,8 @@ class Train(Strict):
     def starts_once(self) -> Self:
         if self.quantise and self.compile:
             raise ValueError("train.quantise rounds what train.compile has fixed: leave out one")
+        if self.start_share and not self.start:
+            raise ValueError("train.start_share needs train.start, whose weights it is a share of")
         for other in ("encoder", "inherit"):
             if self.start and getattr(self, other):
                 raise ValueError(f"train.start fills the whole network: leave out train.{other}")

@@ -17,6 +17,7 @@ from models.network import Network
 from pace import never
 from searcher import ranks
 from searcher.auxiliary import Bare, DropPath, Tapped, seldom
+from searcher.blending import Blend
 from searcher.data.batches import Batch
 from searcher.data.frequencies import class_weights, pixel_counts
 from searcher.distill import Teacher
@@ -41,6 +42,7 @@ class Learner:
         self.optimizer = make_optimizer(self.module, settings)
         self.schedule = make_schedule(self.optimizer, settings, self.updates)
         self.average = AveragedModel(network, use_buffers=True) if settings.ema else None
+        self.blend = Blend(network, settings.start_share) if settings.start_share else None
         self.follow = following(self.average, network, settings.ema) if self.average else never
         self.model, self.mover = ready(self.module, self.optimizer, task, settings)
         self.criterion = make_criterion(task, settings, network.grain)
@@ -104,11 +106,13 @@ class Learner:
 
     @property
     def candidate(self) -> Network:
-        """The network to validate: the running average of the weights where there is one."""
-        if self.average is None:
-            return self.network
-        assert isinstance(self.average.module, Network)
-        return self.average.module
+        """The network to validate: the running average of the weights where there is one.
+
+        With a share of the weights that it started from, if the recipe says so.
+        """
+        learned = self.network if self.average is None else self.average.module
+        assert isinstance(learned, Network)
+        return self.blend.of(learned) if self.blend else learned
 
     def consider(self, score: float) -> None:
         """Keep the candidate if it was validated better than all before it."""

@@ -76,10 +76,12 @@ def test_it_starts_at_the_score_of_its_start(
     assert miou(folder / "fresh")[0] < 0.2 * reached
 
 
+@pytest.mark.parametrize("share", [0.0, 0.4])
 def test_stopped_and_gone_on_with_it_is_the_straight_run(
-    first: Path, folder: Path, segnas_once: Run
+    share: float, first: Path, folder: Path, segnas_once: Run
 ) -> None:
-    start = "--set", f"train.start={first}", "--set", "train.epochs=3"
+    settings = (f"start={first}", "epochs=3", f"start_share={share}")
+    start = [word for setting in settings for word in ("--set", f"train.{setting}")]
     train(folder, "straight", segnas_once, *start)
     train(folder, "again", segnas_once, *start)
     state = folder / "again/train"
@@ -105,6 +107,14 @@ def test_other_classes_begin_anew_and_this_is_said(
     for name, tensor in after.named_parameters():
         if LAYER not in name:
             assert (tensor - before[name]).abs().max() < 1e-6, name
+    sentence = refusal(folder, first, segnas_once, *data, "--set", "train.start_share=0.5")
+    assert "train.start_share" in sentence
+    assert f"nothing of {LAYER}.weight, {LAYER}.bias to keep: leave it out" in sentence
+
+
+def test_a_share_of_no_start_is_refused(folder: Path, segnas_once: Run) -> None:
+    sentence = refusal(folder, "null", segnas_once, "--set", "train.start_share=0.5")
+    assert "train.start_share needs train.start, whose weights it is a share of" in sentence
 
 
 @pytest.mark.parametrize(

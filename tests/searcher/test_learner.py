@@ -52,13 +52,15 @@ EVERYTHING = {
     "class_weights": "inverse_log",
     "loss": {"ce": 1, "dice": 1},
 }
+BLENDED = {"start": "somewhere", "start_share": 0.25}
+"""A learner is given its network, wherever that started."""
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
 @pytest.mark.parametrize(
     "settings",
-    [{}, EVERYTHING, {"quantise": 0.5, "ema": 0.9}],
-    ids=["plain", "everything", "quantise"],
+    [{}, EVERYTHING, {"quantise": 0.5, "ema": 0.9}, {**EVERYTHING, **BLENDED}],
+    ids=["plain", "everything", "quantise", "blended"],
 )
 def test_one_that_was_stopped_goes_on_as_if_it_was_not(
     stop: int, settings: dict[str, Any], tiny_task: MakeTask, tmp_path: Path
@@ -122,6 +124,30 @@ def without_batch_statistics(network: Network) -> None:
         for name, child in module.named_children():
             if isinstance(child, torch.nn.BatchNorm2d):
                 setattr(module, name, torch.nn.Identity())
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.3])
+def test_what_ships_has_a_share_of_what_it_started_from(ema: float, tiny_task: MakeTask) -> None:
+    """Of the average's weights where there is one; and the training does not notice."""
+    plain, blended = (learner(tiny_task(), ema=ema, **settings) for settings in ({}, BLENDED))
+    began = fresh().state_dict()
+    for batch in batches(tiny_task()):
+        for one in (plain, blended):
+            torch.manual_seed(0)
+            one.step(batch)
+    learned, shipped = plain.candidate.state_dict(), blended.candidate.state_dict()
+    for name, tensor in plain.network.state_dict().items():
+        assert torch.equal(tensor, blended.network.state_dict()[name]), name
+    for name, tensor in learned.items():
+        if not tensor.is_floating_point():
+            assert torch.equal(shipped[name], tensor), name
+            continue
+        expected = 0.75 * tensor + 0.25 * began[name]
+        torch.testing.assert_close(shipped[name], expected)
+    assert any((learned[name] != shipped[name]).any() for name in learned)
+    blended.consider(0.5)
+    found = blended.chosen().state_dict()
+    assert all(torch.equal(found[name], shipped[name]) for name in found)
 
 
 def test_the_average_follows_weights_and_statistics(tiny_task: MakeTask) -> None:
