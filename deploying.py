@@ -131,7 +131,7 @@ def evaluate(
         opened = open_segmentation(data_settings(data, set_ or [], loaded.manifest.size))
         ask = partial(examine, loaded, runtime, split=split, method=method, precision=precision)
         found = ask(opened)
-        fallen = scores_under(ask, opened) if conditions else {}
+        fallen = scores_under(ask, opened) if conditions else None
     scores = found.scores(runtime, split, method.mode, fallen)
     written: list[Path] = []
     if out is not None:
@@ -140,7 +140,7 @@ def evaluate(
         written = leave(found, scores, opened, out)
     if json_ != "-":
         console.table(("Class", "IoU"), scores.rows, 1)
-        if conditions:
+        if fallen:
             console.table(("Condition", "mIoU", "change"), scores.falls, 1)
         say(scores.sentence)
         console.wrote(*written)

@@ -43,12 +43,12 @@ class Scores:
     split: str
     mode: str
     """How an image became labels; see :attr:`Method.mode`."""
-    conditions: Mapping[str, float]
-    """mIoU under each of :data:`conditions.CONDITIONS`, if that was asked for."""
+    conditions: Mapping[str, float] | None = None
+    """mIoU under each of :data:`conditions.CONDITIONS`; None where nobody asked."""
 
     def row(self) -> dict[str, Any]:
-        """As JSON values."""
-        return dict(vars(self))
+        """As JSON values; what nobody asked for is left out."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     @property
     def rows(self) -> list[tuple[str, str]]:
@@ -61,7 +61,7 @@ class Scores:
         """Each condition, its mIoU, and how much more or less that is, in per cent."""
         return [
             (name, f"{100 * v:.1f} %", f"{100 * (v - self.miou):+.1f}")
-            for name, v in self.conditions.items()
+            for name, v in (self.conditions or {}).items()
         ]
 
     @property
@@ -157,7 +157,7 @@ class Examination:
             self.worst = sorted(answers, key=lambda answer: (answer.miou, answer.name))[:WORST]
 
     def scores(
-        self, runtime: str, split: str, mode: str, conditions: Mapping[str, float]
+        self, runtime: str, split: str, mode: str, conditions: Mapping[str, float] | None = None
     ) -> Scores:
         """Everything that follows from the counts."""
         values = (None if math.isnan(v) else v for v in self.confusion.iou.tolist())
@@ -184,7 +184,7 @@ def evaluate(
 ) -> Scores:
     """The scores of the bundle over every image of ``split``; see :func:`examine`."""
     found = examine(bundle, runtime, data, split, precision=precision)
-    return found.scores(runtime, split, WHOLE.mode, {})
+    return found.scores(runtime, split, WHOLE.mode)
 
 
 def examine(

@@ -123,4 +123,4 @@ def test_nobody_asked(tiny_bundle: Bundle, root: Path, segnas_once: Run) -> None
     words = ["--data", f"folder={root}", *WHOLE, "--json", "-"]
     code, out, err = segnas_once("eval", tiny_bundle.path, *words)
     assert code == 0, err
-    assert json.loads(out)["conditions"] == {}
+    assert "conditions" not in json.loads(out)
