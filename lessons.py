@@ -48,14 +48,14 @@ class Camera(Strict):
     """Other cameras: what they see in the same scene, each picture with one drawn at random."""
 
     balance: Share = 0.2
-    """The light's colour: by how much red, green and blue each may be brighter or darker, as the
-    logarithm of a factor."""
+    """The light's colour: red, green and blue are each multiplied by a factor from exp(-balance) to
+    exp(balance)."""
     gamma: Share = 0.3
-    """The exposure's curve: the power of a shade, as a logarithm."""
+    """A shade from 0 to 1 is raised to a power from exp(-gamma) to exp(gamma)."""
     blur: NotNegative = 1.0
-    """The largest blur, a standard deviation in pixels."""
+    """The largest standard deviation of a Gaussian blur, in pixels."""
     noise: NotNegative = 8.0
-    """The largest noise, a standard deviation in shades of 0 to 255."""
+    """The largest standard deviation of Gaussian noise, in shades of 0 to 255."""
 
 
 class Train(Strict):

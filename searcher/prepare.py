@@ -17,7 +17,6 @@ from recipe import BANKED, Compute, Recipe
 from searcher.data import DataSet, Split
 from searcher.data.augment import Augmented, Resized
 from searcher.data.batches import Batches, halves, held_out
-from searcher.data.camera import Camera
 from searcher.data.frequencies import pixel_counts, repeats
 from searcher.systems import JOINT
 from searcher.task import Task
@@ -124,7 +123,7 @@ def train_task(
         settings.erase,
         settings.pad,
         settings.cutout,
-        Camera(**settings.camera.model_dump()) if settings.camera else None,
+        settings.camera,
     )
     if settings.rare:
         train = replace(

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from images import Labels, Pixels, resize, resize_labels
+from lessons import Camera
 from searcher.data import IGNORE, Sample, Split
-from searcher.data.camera import Camera
+from searcher.data.camera import taken
 
 GREY = 124
 """What is painted where there is no image: about the mean of photographs."""
@@ -79,7 +80,7 @@ class Augmented:
         if rng.random() < 0.5:
             pixels, labels = pixels[:, ::-1], labels[:, ::-1] if labels.ndim else labels
         if self.camera:
-            pixels = self.camera(pixels, rng)
+            pixels = taken(pixels, self.camera, rng)
         made = Sample(pixels.copy(), labels.copy())
         if self.erase and rng.random() < self.erase:
             made = erased(made, rng)

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from lessons import Camera
 
-@dataclass(frozen=True)
-class Camera:
-    """Cameras of which each picture is taken by one, drawn at random."""
 
-    balance: float = 0.0
-    """Red, green and blue are each multiplied by a factor from exp(-balance) to exp(balance)."""
-    gamma: float = 0.0
-    """A shade from 0 to 1 is raised to a power from exp(-gamma) to exp(gamma)."""
-    blur: float = 0.0
-    """The largest standard deviation of a Gaussian blur, in pixels."""
-    noise: float = 0.0
-    """The largest standard deviation of Gaussian noise, in shades of 0 to 255."""
-
-    def __call__(self, pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        """uint8 [H, W, 3] -> the same."""
-        image = Image.fromarray(pixels).point(self.curves(rng))
-        if self.blur:
-            image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, self.blur)))
-        return grained(np.array(image), rng.uniform(0, self.noise), rng)
-
-    def curves(self, rng: np.random.Generator) -> list[int]:
-        """What becomes of each shade, 0 to 255 of red, then of green, then of blue."""
-        gains = np.exp(rng.uniform(-self.balance, self.balance, 3))
-        power = float(np.exp(rng.uniform(-self.gamma, self.gamma)))
-        return curves(gains, power)
+def taken(pixels: NDArray[np.uint8], camera: Camera, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A picture, uint8 [H, W, 3], as one of the cameras that ``camera`` allows takes it."""
+    gains = np.exp(rng.uniform(-camera.balance, camera.balance, 3))
+    power = float(np.exp(rng.uniform(-camera.gamma, camera.gamma)))
+    image = Image.fromarray(pixels).point(curves(gains, power))
+    if camera.blur:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, camera.blur)))
+    return grained(np.array(image), rng.uniform(0, camera.noise), rng)
 
 
 def curves(gains: NDArray[np.float64], power: float) -> list[int]:
