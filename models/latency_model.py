@@ -18,7 +18,7 @@ from models.genotype import expect, expect_keys
 from models.latency import FACTS, is_ms, load_measured, measured_of, parse_measured
 from models.workload import WORK, Workload
 
-SCHEMA = 1
+SCHEMA = 2
 REST = "rest"
 """What every network costs: reading the image, and each call."""
 COSTS = (*WORK, REST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from functools import cache
@@ -19,9 +20,15 @@ from models.ops import make_op
 
 KINDS = ("dense", "pointwise", "depthwise")
 """Of convolutions: wide ones of all channels, 1x1, and each channel by itself."""
-WORK = (*KINDS, "written", "classified", "layers")
-"""Millions of multiply-adds of each kind; millions of numbers that convolutions write, and that
-get a class; how many convolutions there are."""
+WORK = (*KINDS, "read", "gathered", "written", "classified", "layers")
+"""Millions of multiply-adds of each kind, as a processor does them: whole blocks of
+:data:`BLOCK` channels.  Millions of numbers that convolutions of all channels read, that wide ones
+gather before they multiply, that all write, and that get a class; how many convolutions there are.
+"""
+BLOCK = 16
+"""What a convolution writes is computed so many channels at once: 17 take as long as 32."""
+MULTIPLY_ADDS = "multiply_adds"
+"""Millions of multiply-adds, counted as everyone does."""
 WEIGHTS = "weights"
 """Millions of numbers that are learned, which take memory and hardly any time."""
 
@@ -39,9 +46,9 @@ def workload(genotype: Genotype, size: Size, num_classes: int) -> Workload:
     assert isinstance(widths, tuple)
     assert isinstance(channels, tuple)
     maps = [halved(size, k + 1) for k in range(len(widths))]
-    found = Counter(convolution(3, 3, widths[0], maps[0]))
+    found = Counter(convolution(3, 3, widths[0], maps[0], source=size))
     for k, (c_in, c_out) in enumerate(pairwise(widths), 1):
-        found.update(convolution(3, c_in, c_out, maps[k]))
+        found.update(convolution(3, c_in, c_out, maps[k], source=maps[k - 1]))
     for edge in genotype.graphs["stages"]:
         k = stage(edge.src)
         found.update(op_work(edge.op, widths[k], maps[k]))
@@ -55,8 +62,8 @@ def workload(genotype: Genotype, size: Size, num_classes: int) -> Workload:
     last = genotype.graphs["decoder"][-1].dst
     found.update(convolution(1, channels[-1], num_classes, maps[last], biased=True))
     height, width = (-(-length // grain_of(genotype)) for length in size)
-    found.update({"classified": num_classes * height * width / 1e6})
-    return {name: found[name] for name in (*WORK, WEIGHTS)}
+    found.update({"classified": num_classes * area((height, width))})
+    return {name: found[name] for name in (*WORK, MULTIPLY_ADDS, WEIGHTS)}
 
 
 def halved(size: Size, times: int) -> Size:
@@ -65,14 +72,35 @@ def halved(size: Size, times: int) -> Size:
 
 
 def convolution(
-    kernel: int, c_in: int, c_out: int, size: Size, *, groups: int = 1, biased: bool = False
+    kernel: int,
+    c_in: int,
+    c_out: int,
+    size: Size,
+    *,
+    source: Size | None = None,
+    groups: int = 1,
+    biased: bool = False,
 ) -> dict[str, float]:
-    """What one does that writes a map of ``size``; a batch norm follows, or it has a bias."""
-    kind = "depthwise" if groups > 1 else "dense" if kernel > 1 else "pointwise"
-    written = c_out * size[0] * size[1] / 1e6
+    """What one does that writes a map of ``size`` and reads one of ``source``, or of the same.
+
+    A batch norm follows, or it has a bias.
+    """
+    places, read = area(size), c_in * area(source or size)
     each = kernel**2 * c_in // groups
     learned = (each + (1 if biased else 2)) * c_out / 1e6
-    return {kind: each * written, "written": written, "layers": 1, WEIGHTS: learned}
+    found = {MULTIPLY_ADDS: each * c_out * places, "written": c_out * places, "layers": 1}
+    found[WEIGHTS] = learned
+    if groups > 1:
+        return {**found, "depthwise": found[MULTIPLY_ADDS]}
+    done = each * math.ceil(c_out / BLOCK) * BLOCK * places
+    if kernel == 1:
+        return {**found, "pointwise": done, "read": read}
+    return {**found, "dense": done, "read": read, "gathered": each * places}
+
+
+def area(size: Size) -> float:
+    """Millions of places of a map."""
+    return size[0] * size[1] / 1e6
 
 
 @cache
@@ -102,8 +130,3 @@ def noted(found: Counter[str]) -> Any:
         )
 
     return hook
-
-
-def multiply_adds(work: Workload) -> float:
-    """Of all convolutions, in millions."""
-    return sum(work[kind] for kind in KINDS)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from models.genotype import Genotype
-from models.workload import WEIGHTS, Workload, multiply_adds, workload
+from models.workload import MULTIPLY_ADDS, WEIGHTS, Workload, workload
 
 WITHIN = 0.05
 """A network that is at a budget uses all of it but this share."""
@@ -15,7 +15,7 @@ DRAWS = 2000
 Price = Callable[[Workload], float]
 
 PRICES: Mapping[str, Price] = {
-    "macs": lambda work: multiply_adds(work) / 1e3,
+    "macs": lambda work: work[MULTIPLY_ADDS] / 1e3,
     "parameters": lambda work: work[WEIGHTS],
 }
 """What is counted, in billions and in millions."""

@@ -17,7 +17,7 @@ from models.workload import WORK, workload
 from searcher.spaces.realtime import Realtime
 
 SPACE = Realtime({"width": 4})
-TRUE = dict(zip(COSTS, (0.02, 0.03, 0.04, 0.4, 2.0, 0.0, 3.0), strict=True))
+TRUE = dict(zip(COSTS, (0.02, 0.03, 0.04, 1.0, 0.1, 0.4, 2.0, 0.0, 3.0), strict=True))
 MODEL = LatencyModel("a processor", "onnxruntime", "1.0", "int8", 2, (180, 240), TRUE)
 
 
@@ -55,7 +55,7 @@ def test_it_comes_back_as_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema": 2}, "schema must be 1"),
+        ({"schema": 1}, "schema must be 2"),
         ({"threads": 0}, "threads must be a whole number from 1"),
         ({"size": [3]}, r"size must be \[height, width\]"),
         ({"device": 4}, "device must be a text"),

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from models.anatomy import dissect
 from models.families.realtime import grain_of
 from models.genotype import Edge, Genotype, Size
 from models.network import PixelsToLabels, build, macs, parameters
 from models.ops import make_op
-from models.workload import WEIGHTS, multiply_adds, workload
+from models.workload import BLOCK, MULTIPLY_ADDS, WEIGHTS, WORK, workload
 from searcher.spaces.realtime import DECISIONS, Realtime, choices_of, genotype_of
 
 SPACE = Realtime({"width": 2})
@@ -121,7 +123,33 @@ def test_a_workload_is_what_the_network_does(seed: int) -> None:
     pools = sum(edge.op.startswith("pool_grid") for edge in genotype.graphs["context"])
     counted = macs(network, (72, 100)) / 1e6
     assert work["classified"] == 5 * 72 * 100 / 1e6 / grain_of(genotype) ** 2
-    assert multiply_adds(work) == pytest.approx(counted, rel=1e-6 if not pools else 1e-2)
+    rel = 1e-6 if not pools else 1e-2
+    assert work[MULTIPLY_ADDS] == pytest.approx(counted, rel=rel)
+    assert dict.fromkeys(WORK, 0.0) | done(network) == pytest.approx(
+        {name: work[name] for name in WORK} | {"classified": 0.0}, rel=rel
+    )
+
+
+def done(network: nn.Module) -> Counter[str]:
+    """What the convolutions of a network do with an image of 72x100, from what they are given."""
+    found: Counter[str] = Counter()
+
+    def noted(layer: nn.Conv2d, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        taps, wide = layer.weight[0].numel(), layer.kernel_size[0] > 1
+        places = output[0, 0].numel() / 1e6
+        found.update({"layers": 1, "written": output.numel() / 1e6})
+        if layer.groups > 1:
+            found.update({"depthwise": taps * layer.out_channels * places})
+            return
+        blocks = -(-layer.out_channels // BLOCK) * BLOCK
+        found.update({"dense" if wide else "pointwise": taps * blocks * places})
+        found.update({"read": inputs[0].numel() / 1e6, "gathered": taps * places * wide})
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(noted)
+    network.eval()(torch.zeros(1, 3, 72, 100))
+    return found
 
 
 @given(seed=seeds)
@@ -151,9 +179,9 @@ def test_the_space_counts_what_is_different(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_ends_are_the_cheapest_and_dearer_than_any_draw() -> None:
-    low, high = (multiply_adds(workload(g, (72, 100), 5)) for g in SPACE.ends())
+    low, high = (workload(g, (72, 100), 5)[MULTIPLY_ADDS] for g in SPACE.ends())
     rng = random.Random(0)
-    drawn = [multiply_adds(workload(SPACE.sample(rng), (72, 100), 5)) for _ in range(200)]
+    drawn = [workload(SPACE.sample(rng), (72, 100), 5)[MULTIPLY_ADDS] for _ in range(200)]
     assert low <= min(drawn)
     assert max(drawn) <= high
 
