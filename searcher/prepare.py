@@ -6,10 +6,9 @@ import ctypes
 import os
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
-from lightning_fabric import Fabric
 
 from models.genotype import Labels
 from models.network import Network
@@ -20,6 +19,9 @@ from searcher.data.batches import Batches, halves, held_out
 from searcher.data.frequencies import pixel_counts, repeats
 from searcher.systems import JOINT
 from searcher.task import Task
+
+if TYPE_CHECKING:  # it takes seconds to import, and what trains nothing does without
+    from lightning_fabric import Fabric
 
 PRECISIONS: Mapping[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "fp32": "32-true",
@@ -36,6 +38,8 @@ def fabric_for(compute: Compute) -> Fabric:
 
     Started by ``torchrun`` it is one of its processes, which train one network together.
     """
+    from lightning_fabric import Fabric
+
     if compute.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("compute.device is cuda, but torch finds no GPU: set it to cpu or auto")
     if compute.threads:

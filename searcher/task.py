@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from models.genotype import Labels
@@ -18,6 +18,9 @@ from searcher.costs import Target
 from searcher.data.batches import Batch, Batches
 from searcher.losses import Criterion, cross_entropy
 from searcher.metrics import Confusion
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
