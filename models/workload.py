@@ -85,17 +85,20 @@ def convolution(
 
     A batch norm follows, or it has a bias.
     """
-    places, read = area(size), c_in * area(source or size)
-    each = kernel**2 * c_in // groups
-    learned = (each + (1 if biased else 2)) * c_out / 1e6
-    found = {MULTIPLY_ADDS: each * c_out * places, "written": c_out * places, "layers": 1}
-    found[WEIGHTS] = learned
+    places, each = area(size), kernel**2 * c_in // groups
+    found = {
+        MULTIPLY_ADDS: each * c_out * places,
+        WEIGHTS: (each + (1 if biased else 2)) * c_out / 1e6,
+        "written": c_out * places,
+        "layers": 1,
+    }
     if groups > 1:
         return {**found, "depthwise": found[MULTIPLY_ADDS]}
+    found["read"] = c_in * area(source or size)
     done = each * math.ceil(c_out / BLOCK) * BLOCK * places
     if kernel == 1:
-        return {**found, "pointwise": done, "read": read}
-    return {**found, "dense": done, "read": read, "gathered": each * places}
+        return {**found, "pointwise": done}
+    return {**found, "dense": done, "gathered": each * places}
 
 
 def area(size: Size) -> float:
