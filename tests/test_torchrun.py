@@ -22,7 +22,7 @@ system: darts
 out: {out}
 data: {{name: streets, size: [32, 48], train: 12, val: 4}}
 search: {{epochs: 3, warmup: 1, batch: 2, layers: 2, nodes: 1, sizes: {{width: 2, head: 4}}}}
-train: {{epochs: 24, batch: 2, drop_path: 0.2, ema: 0.9, validate_every: 4}}
+train: {{epochs: 12, batch: 2, drop_path: 0.2, ema: 0.9, validate_every: 3}}
 compute: {{precision: fp32, device: cpu, threads: 1, checkpoint_minutes: 0.0001}}
 """
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")

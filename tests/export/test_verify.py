@@ -89,12 +89,10 @@ def test_the_limits(difference: float, scale: float, labels: float, holds: bool)
     assert Agreement(1, difference, labels, scale).holds is holds
 
 
-@pytest.mark.parametrize("size", [(65, 97), (90, 120)])
-def test_the_released_auto_deeplab_passes_at_any_size(
-    size: tuple[int, int], tmp_path: Path
-) -> None:
-    """Down to stride 32 and up again, with maps resized by their corners."""
+def test_the_released_auto_deeplab_passes_at_any_size(tmp_path: Path) -> None:
+    """Down to stride 32, which does not divide the size, and up again, by the maps' corners."""
     torch.manual_seed(0)
+    size = (90, 120)
     genotype = published.load("auto_deeplab").genotype.resized(width=4, stem=4, head=16)
     network = build(genotype, 5).eval()
     file = onnx_from_network(network, size, tmp_path / "model.onnx")
