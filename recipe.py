@@ -155,7 +155,8 @@ class Recipe(Strict):
         if self.system not in BANKED or self.search.strategy is None:
             return self
         search = self.search
-        asked = {"bank": search.bank, "proxy.check": search.proxy.check}
+        timed = search.cost is not None and search.cost.measure
+        asked = {"bank": search.bank, "proxy.check": search.proxy.check, "cost.measure": timed}
         for key, given in asked.items():
             if given:
                 raise ValueError(

@@ -102,6 +102,18 @@ class Cost(Strict):
     precision: Literal["fp32", "int8"] = "fp32"
     """``int8``: ``realtime`` alone."""
     threads: Positive = 1
+    measure: bool = False
+    """``realtime``: time what may become finalists, as they would ship; those that take what the
+    budget says are the finalists.  What is found then depends on those minutes."""
+
+    @model_validator(mode="after")
+    def measures_milliseconds(self) -> Self:
+        if self.measure and (self.metric != "latency" or self.budget is None):
+            raise ValueError(
+                "search.cost.measure times what may become finalists: it needs metric latency "
+                "and a budget"
+            )
+        return self
 
 
 class Proxy(Strict):
@@ -224,6 +236,8 @@ class Search(Strict):
     def has_finalists(self) -> Self:
         if self.finalists > self.trials:
             raise ValueError("search.finalists must be at most search.trials: they are among them")
+        if self.cost and self.cost.measure and not self.finalists:
+            raise ValueError("search.cost.measure times finalists: set search.finalists too")
         return self
 
     @model_validator(mode="after")

@@ -91,7 +91,7 @@ class Build:
         """Find a genotype, or take the one that the recipe names."""
         stage = Stage(self.run / "search", self.inputs("search"))
         stage.refuse_changes()
-        if decided(stage.done):
+        if decided(lambda: stage.done):
             return False
         weights_of(self.recipe)  # a zoo:NAME that is not there is named now, not hours later
         self.record()
@@ -175,7 +175,7 @@ class Build:
         inputs = {**self.inputs("train"), "genotype": genotype.fingerprint, **digests}
         stage = Stage(self.run / "train", inputs)
         stage.refuse_changes()
-        if decided(stage.done):
+        if decided(lambda: stage.done):
             return False
         self.record()
         settings, network = self.recipe.train, begun(self.recipe, genotype, self.data)

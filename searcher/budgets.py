@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.genotype import Genotype
@@ -13,6 +13,7 @@ WITHIN = 0.05
 DRAWS = 2000
 """How many networks are drawn in search of one of some cost."""
 Price = Callable[[Workload], float]
+Timed = Callable[[Sequence[Genotype]], Sequence[float]]
 
 PRICES: Mapping[str, Price] = {
     "macs": lambda work: work[MULTIPLY_ADDS] / 1e3,
@@ -33,6 +34,8 @@ class Budget:
     num_classes: int
     price: Price
     """What a workload costs, in the metric."""
+    timed: Timed | None = None
+    """Milliseconds that networks take, where the search measures them."""
 
     def costs(self, genotype: Genotype) -> dict[str, float]:
         """What a network costs, in the metric and in what is counted of every trial."""

@@ -6,12 +6,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from pace import leads
+
+Said = TypeVar("Said")
 
 
 def several() -> bool:
@@ -55,12 +60,13 @@ def meet() -> None:
         dist.barrier()
 
 
-def decided(value: bool) -> bool:
-    """What the first process says: the others may have looked a moment later."""
-    said = [value]
+def decided(look: Callable[[], Said]) -> Said:
+    """What the first process sees: it alone looks, since the others would a moment later."""
+    said: list[Any] = [look() if leads() else None]
     if several():
         dist.broadcast_object_list(said)
-    return said[0]
+    found: Said = said[0]
+    return found
 
 
 def total(value: Tensor) -> Tensor:

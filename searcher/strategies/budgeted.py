@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import islice
 from typing import Any, Protocol
@@ -23,12 +24,13 @@ from models.network import Network, build
 from pace import never
 from searcher.alone import learned
 from searcher.bank import BANK, Bank
-from searcher.budgets import DRAWS, NAMES, Budget
+from searcher.budgets import DRAWS, NAMES, Budget, Timed
 from searcher.checkpoint import located
 from searcher.data.batches import Batch
 from searcher.distill import divergence
 from searcher.losses import cross_entropy
 from searcher.optimizers import parameter_groups, search_rate
+from searcher.ranks import decided
 from searcher.spaces import Sampled
 from searcher.strategies import LOSS, Trial
 from searcher.task import Task, finite
@@ -44,6 +46,8 @@ PARENTS, FRESH, MUTATED = 12, 24, 0.5
 """How many of the best have children, after how many random ones, and who has one parent."""
 CALIBRATION = 8
 """Batches that a candidate's norms see before it is scored."""
+TIMED = 2
+"""How many candidates are measured for each that becomes a finalist, where the search measures."""
 
 Draw = Callable[[random.Random], Genotype]
 
@@ -72,6 +76,8 @@ class Budgeted:
             self.bank.load(search.bank / BANK)
             self.epoch = search.epochs
         self.trials: list[Trial] = []
+        self.took: dict[str, float] = {}
+        """Milliseconds that were measured, by a genotype's fingerprint."""
 
     def step(self, between: Callable[[], None] = never) -> Trial:
         """The next candidate; of the first one, the bank's learning is a part."""
@@ -90,11 +96,30 @@ class Budgeted:
 
     def finalist(self, place: int, between: Callable[[], None]) -> Trial:
         """The candidate of that place, from 0, scored after it has learned alone for a while."""
-        genotype = self.ranked(self.trials[: self.search.trials])[place].genotype
-        network, epochs = self.inherited(genotype), self.search.proxy.epochs
-        costs = {**self.budget.costs(genotype), "epochs": epochs}
+        trial, epochs = self.finalists()[place], self.search.proxy.epochs
+        network = self.inherited(trial.genotype)
         loss = learned(network, self.task, self.search, between, epochs)
-        return Trial(genotype, self.task.value(network, between), {**costs, LOSS: loss})
+        costs = {**trial.costs, "epochs": epochs, LOSS: loss}
+        return Trial(trial.genotype, self.task.value(network, between), costs)
+
+    def finalists(self) -> list[Trial]:
+        """The candidates, the best first; where the search measures, some, by what they took."""
+        candidates = self.ranked(self.trials[: self.search.trials])
+        if self.budget.timed is None:
+            return candidates
+        close = candidates[: TIMED * self.search.finalists]
+        if not self.took:
+            self.took = self.measured([trial.genotype for trial in close], self.budget.timed)
+        return self.ranked([replace(t, costs=self.costs_as_measured(t)) for t in close])
+
+    def measured(self, genotypes: Sequence[Genotype], timed: Timed) -> dict[str, float]:
+        """Milliseconds of networks as they would ship, by their fingerprints."""
+        names = [genotype.fingerprint for genotype in genotypes]
+        return dict(zip(names, decided(lambda: timed(genotypes)), strict=True))
+
+    def costs_as_measured(self, trial: Trial) -> dict[str, float]:
+        """What a candidate costs, its milliseconds those that it took."""
+        return {**trial.costs, NAMES[self.budget.metric]: self.took[trial.genotype.fingerprint]}
 
     def learn(self, between: Callable[[], None]) -> None:
         """One epoch of the bank, or what is left of it."""
@@ -212,13 +237,14 @@ class Budgeted:
 
     def state_dict(self) -> dict[str, Any]:
         state = {"bank": self.bank.state_dict(), "epoch": self.epoch, "batch": self.batch}
+        state["took"] = dict(self.took)
         if self.epoch < self.search.epochs:
             state["optimizer"] = self.optimizer.state_dict()
         return {**state, "trials": [trial.state() for trial in self.trials]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.bank.load_state_dict(state["bank"])
-        self.epoch, self.batch = state["epoch"], state["batch"]
+        self.epoch, self.batch, self.took = state["epoch"], state["batch"], state["took"]
         if "optimizer" in state:
             self.optimizer.load_state_dict(state["optimizer"])
         self.trials = [Trial.from_state(trial) for trial in state["trials"]]
