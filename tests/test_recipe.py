@@ -290,3 +290,27 @@ def test_what_a_system_would_not_hear_is_refused(
     with pytest.raises(ValueError, match=message):
         Recipe.model_validate({**document, "search": search})
     assert Recipe.model_validate({**document, "system": "cas", "search": search})
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ({"cost": {"measure": True, "metric": "latency"}}, "needs metric latency and a budget"),
+        ({"cost": {"measure": True, "metric": "macs", "budget": 1}}, "needs metric latency and"),
+        (
+            {"cost": {"measure": True, "metric": "latency", "budget": 6}},
+            "times finalists: set search.finalists too",
+        ),
+        (
+            {
+                "cost": {"measure": True, "metric": "latency", "budget": 6},
+                "finalists": 2,
+                "strategy": "random",
+            },
+            "search.cost.measure means nothing where search.strategy trains",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(search: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recipe.model_validate({"system": "realtime", "out": "runs/x", "search": search})

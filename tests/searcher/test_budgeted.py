@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -238,6 +238,30 @@ def test_finalists_are_the_best_at_the_budget_and_the_one_that_learns_best_is_ch
     assert not any("loss" in trial.costs for trial in candidates)
     lines = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
     assert alike(lines) == lines[:8]
+
+
+def test_of_twice_as_many_those_that_take_the_budget_are_finalists(
+    tiny_task: MakeTask, tmp_path: Path, assert_same: Same
+) -> None:
+    """The two best by the bank take too long, and the search remembers what it measured."""
+    asked: list[int] = []
+
+    def timed(genotypes: Sequence[Genotype]) -> list[float]:
+        asked.append(len(genotypes))
+        return [0.004] * 2 + [0.003 - i * 1e-5 for i in range(len(genotypes) - 2)]
+
+    given: dict[str, Any] = {"trials": 8, "finalists": 3, "proxy": Proxy(epochs=1)}
+    made = strategy(tiny_task(), replace(BUDGET, timed=timed), **given)
+    chosen = search(made, 11, tmp_path, lambda *_: None, key={"a": 1})
+    assert asked == [6]
+    candidates, finalists = made.ranked(made.trials[:8]), made.trials[8:]
+    names = [trial.genotype.fingerprint for trial in candidates[2:6]]
+    assert {trial.genotype.fingerprint for trial in finalists} <= set(names)
+    assert all(0.00285 <= trial.costs["gmacs"] <= 0.003 for trial in [chosen, *finalists])
+    resumed = strategy(tiny_task(), replace(BUDGET, timed=timed), **given)
+    resumed.load_state_dict(made.state_dict())
+    assert_same([t.state() for t in resumed.finalists()], [t.state() for t in made.finalists()])
+    assert asked == [6]
 
 
 def test_a_finalist_learns_from_where_the_bank_is_and_leaves_it_there(tiny_task: MakeTask) -> None:
