@@ -14,7 +14,11 @@ from searcher.data.catalogue import SOURCES, open_data, open_segmentation
 from searcher.data.download import Fetched, Source, download
 from searcher.data.proposal import recipe_text
 from searcher.data.survey import Survey, numbered_classes, survey
+from searcher.data.templates import Aim
 from sections import Data
+
+PRECISIONS = ("fp32", "int8")
+"""What a budget's milliseconds may be of."""
 
 HEADERS = ("Split", "Sizes", "Classes that occur", "Images")
 
@@ -96,7 +100,20 @@ def row(name: str, found: Survey, classes: int) -> tuple[str, ...]:
     return name, sizes, occurring, str(found.images)
 
 
-def propose(path: Path, data: Data) -> None:
+def aim(budget: float | None, precision: str | None, threads: int | None) -> Aim | None:
+    """What was typed of a budget, if there is one; ``ValueError`` names what cannot be."""
+    if budget is None:
+        if precision or threads:
+            raise ValueError(
+                "--precision and --threads are of a --budget: say its milliseconds too"
+            )
+        return None
+    if precision not in (None, *PRECISIONS):
+        raise ValueError(f"--precision {precision} is none of a budget: {' or '.join(PRECISIONS)}")
+    return Aim(budget, precision or PRECISIONS[0], threads or 1)
+
+
+def propose(path: Path, data: Data, aim: Aim | None = None) -> None:
     """Look at a data set and write a commented recipe for it; an existing file is refused."""
     if path.exists():
         raise ValueError(f"{path} is already there: choose another name, or delete it first")
@@ -104,7 +121,7 @@ def propose(path: Path, data: Data) -> None:
         with busy("reading the masks for their classes"):
             data = data.model_copy(update={"classes": numbered_classes(data)})
     found = open_segmentation(data)
-    write_text(path, recipe_text(path, data, found, surveyed(found)))
+    write_text(path, recipe_text(path, data, found, surveyed(found), aim))
 
 
 def is_nameless(data: Data) -> bool:

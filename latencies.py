@@ -230,6 +230,14 @@ def table_path(recipe: Recipe, cost: Cost) -> Path:
     return cost.table or recipe.out / TABLE
 
 
+def follower(recipe: Recipe, source: Path, path: Path) -> str:
+    """The command that uses what was measured: the recipe as it is, where it looks there."""
+    cost = recipe.search.cost
+    if cost is not None and cost.metric == "latency" and table_path(recipe, cost) == path:
+        return f"build {source}"
+    return f"search {source} --set search.cost.metric=latency --set search.cost.table={path}"
+
+
 def table_digest(recipe: Recipe) -> str | None:
     """The SHA-256 of the table that a recipe's search reads: its result depends on it."""
     cost = recipe.search.cost

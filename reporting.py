@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from images import encode_png
 from measuring import engine
 from searcher.cost import spent
 from searcher.data import DataSet
+from sections import Cost
 from serve.predictor import Predictor
 
 
@@ -44,14 +45,25 @@ def on_one_page(run: Path, bundle: Bundle, found: Comparison, scores: Scores) ->
         )
 
 
-def tell(run: Path, measured: Mapping[str, Any]) -> None:
-    """Print the table of a build, what it took, and where everything is."""
+def tell(run: Path, measured: Mapping[str, Any], cost: Cost | None = None) -> None:
+    """Print the table of a build, what of its budget it takes, what it took, and where all is."""
     bundle = run / "bundle"
     say(f"val mIoU of the engine: {measured['scores']['miou']:.3f}")
     say((bundle / "benchmark.md").read_text("utf-8").rstrip())
-    for sentence in costs(run):
+    for sentence in [*against_budget(cost, measured["rows"]), *costs(run)]:
         say(sentence)
     wrote(run / "search" / "genotype.json", bundle / "report.html", bundle)
+
+
+def against_budget(cost: Cost | None, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the engine takes whose milliseconds a search had a budget for; empty without one."""
+    if cost is None or cost.budget is None or cost.metric != "latency":
+        return []
+    asked = {"runtime": cost.runtime, "stored": cost.precision, "threads": cost.threads, "batch": 1}
+    found = [row["cpu_ms"] for row in rows if asked.items() <= row.items()]
+    took = f"{found[0]['p50']:.3g} ms" if any(found) else "what no quiet minute has shown"
+    engine = f"{cost.runtime} {cost.precision}, threads: {cost.threads}"
+    return [f"budget {cost.budget:g} ms of processor time ({engine}); it takes {took} now"]
 
 
 def costs(run: Path) -> list[str]:

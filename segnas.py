@@ -29,6 +29,7 @@ app = typer.Typer(
 
 FASTEST = "Measure those candidates on this machine that none beats at their cost."
 WORKER = "Run trials of this search beside others, and leave its result to one without --worker."
+BUDGET = "Milliseconds that a picture may take here, in ONNX Runtime: searches for that."
 CHECK = "Draw random networks of the space, and compare what is predicted and measured."
 
 
@@ -41,18 +42,28 @@ def build(source: Source, set_: Set = None) -> None:
             say(f"nothing to do: {work.run} is finished and its recipe has not changed")
         import reporting
 
-        reporting.tell(work.run, work.last_measured())
+        reporting.tell(work.run, work.last_measured(), work.recipe.search.cost)
     following(f"serve {work.bundle}", f"predict {work.bundle} IMAGE --out masks")
 
 
 @app.command()
-def new(recipe: Annotated[Path, typer.Argument()], data: DataName, set_: DataSet = None) -> None:
+def new(
+    recipe: Annotated[Path, typer.Argument()],
+    data: DataName,
+    budget: Annotated[float | None, typer.Option(min=0.001, help=BUDGET)] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32 or int8, of the budget.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads, of the budget.")] = None,
+    set_: DataSet = None,
+) -> None:
     """Look at your data (classes, sizes, imbalance) and write a commented RECIPE for it."""
     import intake
+    from searcher.data.proposal import commands
 
-    intake.propose(recipe, intake.data_settings(data, set_ or []))
+    settings = intake.data_settings(data, set_ or [])
+    aim = intake.aim(budget, precision, threads)
+    intake.propose(recipe, settings, aim)
     console.wrote(recipe)
-    following(f"show {recipe}", f"build {recipe}")
+    following(f"show {recipe}", *commands(recipe, aim))
 
 
 @app.command(name="data")
@@ -159,7 +170,7 @@ def latency(
         for sentence, written in found(recipe, how, path, check):
             say(sentence)
             console.wrote(*written)
-    following(f"search {source} --set search.cost.metric=latency --set search.cost.table={path}")
+    following(latencies.follower(recipe, source, path))
 
 
 @app.command()

@@ -39,7 +39,6 @@ from pace import Pace, Stop, leads
 from recipe import Compute, Recipe
 from runs import Stage
 from searcher import checkpoint, pictures
-from searcher.bank import BANK
 from searcher.blueprints import draw_architecture
 from searcher.data import DataSet, Split
 from searcher.data.batches import kept
@@ -109,12 +108,10 @@ class Build:
         if leads():
             if sentence := too_heavy(trial.costs):
                 complain(sentence)
-            left = [GENOTYPE, TRIALS, *album.draw_search(stage.folder)]
+            left: list[str] = []
             if isinstance(strategy, Budgeted):
-                weights.save(strategy.inherited(trial.genotype), stage.folder)
-                strategy.bank.save(stage.folder / BANK)
-                left += [weights.NETWORK, weights.WEIGHTS, BANK]
-            stage.finish(*left)
+                left = strategy.lend(trial.genotype, stage.folder)
+            stage.finish(GENOTYPE, TRIALS, *album.draw_search(stage.folder), *left)
         meet()
         return True
 

@@ -13,6 +13,7 @@ from export.machine import cpu_model
 from latencies import drawn
 from models.latency_model import LatencyModel
 from recipe import Recipe
+from reporting import against_budget
 from searcher.spaces.realtime import Realtime
 
 Run = Callable[..., tuple[int, str, str]]
@@ -74,3 +75,15 @@ def test_only_a_search_that_measures_does(recipe: Recipe, tmp_path: Path) -> Non
     budget = budgeting.budget_of(Recipe.model_validate({**document, "out": tmp_path}), 4)
     assert budget is not None
     assert budget.timed is None
+
+
+def test_a_build_says_what_of_its_budget_it_takes(recipe: Recipe) -> None:
+    cost = recipe.search.cost
+    assert cost is not None
+    row = {"runtime": "torch", "stored": "fp32", "threads": 1, "batch": 1, "cpu_ms": {"p50": 3.9}}
+    others = [{**row, "threads": 2, "cpu_ms": {"p50": 9.0}}, {**row, "stored": "int8"}]
+    said = "budget 4 ms of processor time (torch fp32, threads: 1); it takes"
+    assert against_budget(cost, [*others, row]) == [f"{said} 3.9 ms now"]
+    assert against_budget(cost, [*others, {**row, "cpu_ms": None}])[0].startswith(said)
+    for other in (None, cost.model_copy(update={"budget": None})):
+        assert against_budget(other, [row]) == []

@@ -195,6 +195,35 @@ def test_build_runs_a_proposed_recipe(
     assert "val mIoU" in out
 
 
+def test_a_budget_becomes_a_recipe_that_searches(
+    mine: Path, tmp_path: Path, segnas_once: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--data", f"folder={mine}", "--budget", 8, "--precision", "int8", "--threads", 2]
+    code, out, err = segnas_once("new", "mine.yaml", *words)
+    assert code == 0, err
+    lines = [line.strip() for line in out.splitlines()]
+    latency = "segnas latency mine.yaml --precision int8 --threads 2"
+    assert [line.partition(" ")[2] for line in lines[-2:]] == [
+        latency.partition(" ")[2],
+        "build mine.yaml",
+    ]
+    refused(segnas_once("search", "mine.yaml"), "latency.json does not exist", "segnas latency")
+    short = ["search.epochs=1", "search.trials=2", "search.finalists=1", "search.proxy.epochs=1"]
+    cost = ["search.cost={metric: macs, budget: 0.02}", "compute.threads=1"]
+    changes = [word for change in (*short, *cost) for word in ("--set", change)]
+    code, _, err = segnas_once("search", "mine.yaml", *changes)
+    assert code == 0, err
+    assert '"family": "realtime"' in (tmp_path / "runs/mine/search/genotype.json").read_text()
+
+
+def test_what_is_no_budget_is_refused(mine: Path, tmp_path: Path, segnas_once: Run) -> None:
+    words = ["new", tmp_path / "mine.yaml", "--data", f"folder={mine}"]
+    refused(segnas_once(*words, "--precision", "int8"), "--precision and --threads are of a --bud")
+    refused(segnas_once(*words, "--budget", 8, "--precision", "fp16"), "fp16", "fp32 or int8")
+    assert not (tmp_path / "mine.yaml").exists()
+
+
 def test_what_segments_refuses_a_class_an_image(
     tmp_path: Path, lay_out: LayOut, segnas_once: Run
 ) -> None:

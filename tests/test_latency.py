@@ -61,6 +61,7 @@ def test_the_command_measures_every_op_at_the_size_that_ships(
     assert {key.channels for key in table.ms} == {8, 16}, "of width 4, reduced at once"
     assert (table.device, table.size) == (cpu_model(), SIZE)
     assert f"{len(table.ms)} ops on {table.device}" in out
+    assert out.rstrip().endswith(f"build {recipe}")
     assert "3 random networks" in out
     found = json.loads((run / "latency.check.json").read_text())
     assert len(found["predicted_ms"]) == len(found["measured_ms"]) == 3

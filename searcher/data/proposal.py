@@ -1,111 +1,65 @@
-"""A recipe proposed for a data set: sizes, batch and epochs, each with the reason beside it."""
+"""A recipe proposed for a data set: what was seen in it, and numbers that follow, with reasons."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from searcher.data import DataSet
 from searcher.data.survey import Survey
+from searcher.data.templates import Aim, Numbers, by_gradients, listed, scaled, within_budget
 from sections import Data
 
 LONGEST = 512
 """The longer side of what is proposed, in pixels: what a CPU trains in an evening."""
 RARE = 0.01
 """The share of the pixels below which a class is called rare."""
-TRAIN_STEPS, SEARCH_STEPS = 1500, 250
-"""Batches until a small network has learned, and until an architecture has settled."""
-
-Size = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """The numbers of a recipe."""
-
-    size: Size
-    crop: Size
-    batch: int
-    epochs: int
-    search_size: Size
-    search_epochs: int
-
-
-def proposed(train: Survey) -> Proposal:
+def numbers_for(train: Survey) -> Numbers:
     """Numbers that follow from the images to train on.
 
-    The size is the median one, reduced to 512 pixels where it is longer, in multiples of 32 (the
-    largest stride); the crop is three quarters of it; the search works at half the size, or 32.
+    The size is the median one, reduced to 512 pixels where it is longer, in multiples of 32.
     """
-    size = reduced(train.median_size, LONGEST)
+    factor = min(1.0, LONGEST / max(train.median_size))
     batch = max(2, min(8, train.images // 2))
-    half = max(train.images // 2, 1)
-    return Proposal(
-        size=size,
-        crop=scaled(size, 0.75),
-        batch=batch,
-        epochs=epochs(train.images, batch, TRAIN_STEPS, 20, 200),
-        search_size=(max(32, size[0] // 2), max(32, size[1] // 2)),
-        search_epochs=epochs(half, batch, SEARCH_STEPS, 4, 40),
-    )
+    return Numbers(train.images, scaled(train.median_size, factor), batch)
 
 
-def reduced(size: Size, longest: int) -> Size:
-    return scaled(size, min(1.0, longest / max(size)))
-
-
-def scaled(size: Size, factor: float) -> Size:
-    """In multiples of 32, and at least one of them."""
-    height, width = (max(1, round(factor * side / 32)) * 32 for side in size)
-    return height, width
-
-
-def epochs(images: int, batch: int, steps: int, least: int, most: int) -> int:
-    """How often all images are seen in that many steps."""
-    return min(most, max(least, math.ceil(steps / max(images // batch, 1))))
-
-
-def recipe_text(path: Path, data: Data, found: DataSet, surveys: dict[str, Survey]) -> str:
-    """The YAML of a recipe for ``found``, to be written to ``path``."""
+def recipe_text(
+    path: Path, data: Data, found: DataSet, surveys: dict[str, Survey], aim: Aim | None = None
+) -> str:
+    """The YAML of a recipe for ``found``, to be written to ``path``: within a budget, or small."""
     train = surveys["train"]
-    numbers = proposed(train)
+    numbers = numbers_for(train)
     height, width = train.median_size
-    warmup = max(1, numbers.search_epochs // 2)
-    half, steps = (max(n // numbers.batch, 1) for n in (train.images // 2, train.images))
     return f"""\
-# Auto-DeepLab, small, on {found.name}; proposed by 'segnas new' from a look at every file.
-#   segnas build {path}
+{heading(path, found, aim)}
 {counted(found, surveys)}
-system: auto_deeplab
+system: {"realtime" if aim else "auto_deeplab"}
 out: {quoted(f"runs/{path.stem}")}
 data:
 {data_lines(data, found)}
   # The images are {width} x {height} (median); a multiple of 32 leaves no rest at any stride.
   size: {listed(numbers.size)}
-search:
-  # {numbers.search_epochs * half} batches; half of the images teach weights, half the architecture.
-  epochs: {numbers.search_epochs}
-  warmup: {warmup}
-  batch: {numbers.batch}
-  size: {listed(numbers.search_size)}
-  crop: {listed(scaled(numbers.search_size, 0.75))}
-  layers: 4
-  nodes: 2
-  sizes: {{width: 4, stem: 12, head: 32}}
-  lr: 0.05
-  arch_lr: 0.02
-train:
-  # {numbers.epochs * steps} batches of {train.images} images; more epochs, a better network.
-  epochs: {numbers.epochs}
-  batch: {numbers.batch}
-  crop: {listed(numbers.crop)}
-  # Wider is better and slower.
-  sizes: {{width: 12, stem: 16, head: 48}}
-  lr: 0.006
-"""
+{within_budget(numbers, aim) if aim else by_gradients(numbers)}"""
+
+
+def heading(path: Path, found: DataSet, aim: Aim | None) -> str:
+    """What the recipe makes, and by which commands."""
+    small = f"Auto-DeepLab, small, on {found.name}"
+    made = f"A network of {aim.words} for {found.name}" if aim else small
+    lines = [f"# {made}; proposed by 'segnas new' from a look at every file."]
+    return "\n".join(lines + [f"#   segnas {command}" for command in commands(path, aim)])
+
+
+def commands(path: Path, aim: Aim | None) -> list[str]:
+    """What runs a recipe: within a budget, its milliseconds are measured first."""
+    build = [f"build {path}"]
+    if aim is None:
+        return build
+    return [f"latency {path} --precision {aim.precision} --threads {aim.threads}", *build]
 
 
 def data_lines(data: Data, found: DataSet) -> str:
@@ -152,10 +106,6 @@ def warnings(classes: Sequence[str], train: Survey) -> list[str]:
             "all are brought to data.size."
         )
     return found
-
-
-def listed(size: Size) -> str:
-    return f"[{size[0]}, {size[1]}]"
 
 
 def quoted(value: object) -> str:

@@ -14,11 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from models import weights
 from models.genotype import Genotype
 from models.network import Network, build
 from pace import never
@@ -202,6 +204,12 @@ class Budgeted:
         for norm in norms:
             norm.momentum = 0.1
         return network.eval()
+
+    def lend(self, genotype: Genotype, folder: Path) -> list[str]:
+        """Save a network with the bank's weights, and the bank, in ``folder``; the files' names."""
+        weights.save(self.inherited(genotype), folder)
+        self.bank.save(folder / BANK)
+        return [weights.NETWORK, weights.WEIGHTS, BANK]
 
     @cached_property
     def seen(self) -> list[Tensor]:

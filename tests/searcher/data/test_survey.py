@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from images import MAX_PIXELS, measure
@@ -15,8 +16,9 @@ from recipe import Recipe
 from searcher.data import Sample, Split
 from searcher.data.batches import kept
 from searcher.data.catalogue import open_data
-from searcher.data.proposal import Proposal, epochs, proposed, recipe_text
+from searcher.data.proposal import numbers_for, recipe_text
 from searcher.data.survey import Survey, numbered_classes, survey
+from searcher.data.templates import Aim, Numbers, by_gradients
 from sections import Data
 
 
@@ -87,23 +89,55 @@ def test_black_and_white_masks_are_explained(root: Path) -> None:
 @pytest.mark.parametrize(
     ("sizes", "images", "expected"),
     [
-        ((360, 480), 367, Proposal((352, 480), (256, 352), 8, 34, (176, 240), 12)),
-        ((1024, 2048), 2975, Proposal((256, 512), (192, 384), 8, 20, (128, 256), 4)),
-        ((40, 60), 4, Proposal((32, 64), (32, 64), 2, 200, (32, 32), 40)),
-        ((10, 4000), 1, Proposal((32, 512), (32, 384), 2, 200, (32, 256), 40)),
+        ((360, 480), 367, ([352, 480], [256, 352], 8, 34, [176, 240], 12)),
+        ((1024, 2048), 2975, ([256, 512], [192, 384], 8, 20, [128, 256], 4)),
+        ((40, 60), 4, ([32, 64], [32, 64], 2, 200, [32, 32], 40)),
+        ((10, 4000), 1, ([32, 512], [32, 384], 2, 200, [32, 256], 40)),
     ],
 )
 def test_numbers_follow_from_the_images(
-    sizes: tuple[int, int], images: int, expected: Proposal
+    sizes: tuple[int, int], images: int, expected: tuple[object, ...]
 ) -> None:
     nothing = np.zeros(2, np.int64)
-    assert proposed(Survey((sizes,) * images, nothing, nothing, 0)) == expected
+    numbers = numbers_for(Survey((sizes,) * images, nothing, nothing, 0))
+    found = yaml.safe_load(by_gradients(numbers))
+    train, search = found["train"], found["search"]
+    assert expected == (
+        list(numbers.size),
+        train["crop"],
+        numbers.batch,
+        train["epochs"],
+        search["size"],
+        search["epochs"],
+    )
+    assert search["batch"] == train["batch"] == numbers.batch
 
 
 def test_epochs_are_bounded() -> None:
-    assert epochs(800, 8, 1500, 20, 200) == 20
-    assert epochs(400, 8, 1500, 20, 200) == 30
-    assert epochs(1, 8, 1500, 20, 200) == 200
+    assert Numbers(800, (32, 32), 8).epochs(1500, 20, 200) == 20
+    assert Numbers(400, (32, 32), 8).epochs(1500, 20, 200) == 30
+    assert Numbers(1, (32, 32), 8).epochs(1500, 20, 200) == 200
+
+
+def test_a_budget_is_searched_for_as_it_will_ship(root: Path, tmp_path: Path) -> None:
+    settings, path = data(root, masks="masks"), tmp_path / "mine.yaml"
+    found = open_data(settings)
+    surveys = {name: survey(split, 3) for name, split in found.splits.items()}
+    path.write_text(recipe_text(path, settings, found, surveys, Aim(6.5, "int8", 2)))
+    recipe, text = Recipe.load(path), path.read_text()
+    assert recipe.system == "realtime"
+    cost = recipe.search.cost
+    assert cost is not None
+    assert (cost.metric, cost.budget, cost.precision, cost.threads) == ("latency", 6.5, "int8", 2)
+    assert cost.measure
+    assert recipe.export.formats == ("onnx", "onnx-int8")
+    assert recipe.bench.threads == (2,)
+    assert "# A network of 6.5 ms (onnxruntime, int8, 2 threads) for" in text
+    commands = (
+        text.index(f"segnas latency {path} --precision int8 --threads 2"),
+        text.index("build"),
+    )
+    assert commands[0] < commands[1]
 
 
 def test_a_recipe_says_what_was_seen(root: Path, tmp_path: Path) -> None:
