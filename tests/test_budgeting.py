@@ -20,9 +20,9 @@ Run = Callable[..., tuple[int, str, str]]
 RECIPE = """
 system: realtime
 out: {out}
-data: {{name: streets, size: [96, 128], train: 4, val: 2}}
+data: {{name: streets, size: [48, 64], train: 4, val: 2}}
 search: {{epochs: 1, warmup: 0, batch: 2, trials: 2, finalists: 1, sizes: {{width: 8}},
-  cost: {{metric: latency, budget: 4, runtime: torch, measure: true}}}}
+  cost: {{metric: latency, budget: 3, runtime: torch, measure: true}}}}
 compute: {{precision: fp32, device: cpu, threads: 1}}
 """
 LIGHT, HEAVY = Realtime({"width": 8}).ends()
@@ -34,14 +34,17 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, segnas_once: Run) -> Recipe
     path = tmp_path_factory.mktemp("budget") / "recipe.yaml"
     path.write_text(RECIPE.format(out=path.parent / "run"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(budgeting, "LEARNED_FROM", 10)
+        patch.setattr(budgeting, "LEARNED_FROM", 6)
         code, out, err = segnas_once("latency", path, "--runtime", "torch")
     assert code == 0, err
-    assert f"learned from 10 networks on {cpu_model()} with torch, fp32, 1 threads" in out
+    assert f"learned from 6 networks on {cpu_model()} with torch, fp32, 1 threads" in out
     return Recipe.load(path)
 
 
-def test_networks_take_what_they_take_by_the_models_clock(recipe: Recipe) -> None:
+def test_networks_take_what_they_take_by_the_models_clock(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgeting, "AGAIN", 4)
     budget = budgeting.budget_of(recipe, 4)
     assert budget is not None
     assert budget.timed is not None
@@ -82,7 +85,7 @@ def test_a_build_says_what_of_its_budget_it_takes(recipe: Recipe) -> None:
     assert cost is not None
     row = {"runtime": "torch", "stored": "fp32", "threads": 1, "batch": 1, "cpu_ms": {"p50": 3.9}}
     others = [{**row, "threads": 2, "cpu_ms": {"p50": 9.0}}, {**row, "stored": "int8"}]
-    said = "budget 4 ms of processor time (torch fp32, threads: 1); it takes"
+    said = "budget 3 ms of processor time (torch fp32, threads: 1); it takes"
     assert against_budget(cost, [*others, row]) == [f"{said} 3.9 ms now"]
     assert against_budget(cost, [*others, {**row, "cpu_ms": None}])[0].startswith(said)
     for other in (None, cost.model_copy(update={"budget": None})):
