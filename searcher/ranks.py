@@ -82,6 +82,13 @@ def mean(value: Tensor) -> Tensor:
     return total(value) / dist.get_world_size() if several() else value
 
 
+def share_buffers(module: nn.Module) -> None:
+    """What the norms of the first process have seen, in all: each has seen images of its own."""
+    if several():
+        for buffer in module.buffers():
+            dist.broadcast(buffer, 0)
+
+
 def share_gradients(module: nn.Module) -> None:
     """Make every gradient of ``module`` the mean over all processes.
 

@@ -78,7 +78,11 @@ class Task:
 
     @torch.no_grad()
     def score(self, network: nn.Module, between: Callable[[], None] = never) -> Confusion:
-        """The confusion matrix over the validation split; ``between`` is called after a batch."""
+        """The confusion matrix over the validation split; ``between`` is called after a batch.
+
+        Of several processes each labels its part, with the network that the first one ships.
+        """
+        ranks.share_buffers(network)
         network.eval()
         confusion = Confusion(self.num_classes)
         for pixels, labels in self.ready(self.val, 0):
