@@ -25,7 +25,7 @@ search: {{epochs: 3, warmup: 1, batch: 2, layers: 2, nodes: 1, sizes: {{width: 2
 train: {{epochs: 12, batch: 2, drop_path: 0.2, ema: 0.9, validate_every: 3}}
 compute: {{precision: fp32, device: cpu, threads: 1, checkpoint_minutes: 0.0001}}
 """
-"""Whoever goes on after the third epoch validates for the first time where a whole run has before."""
+"""Who goes on after the third epoch validates for the first time where a whole run has before."""
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
 RESULTS = ("network.json", "weights.safetensors", "metrics.jsonl")
 
