@@ -85,8 +85,9 @@ def test_a_build_says_what_of_its_budget_it_takes(recipe: Recipe) -> None:
     assert cost is not None
     row = {"runtime": "torch", "stored": "fp32", "threads": 1, "batch": 1, "cpu_ms": {"p50": 3.9}}
     others = [{**row, "threads": 2, "cpu_ms": {"p50": 9.0}}, {**row, "stored": "int8"}]
-    said = "budget 3 ms of processor time (torch fp32, threads: 1); it takes"
-    assert against_budget(cost, [*others, row]) == [f"{said} 3.9 ms now"]
-    assert against_budget(cost, [*others, {**row, "cpu_ms": None}])[0].startswith(said)
+    said = "budget 3 ms of processor time (torch fp32, threads: 1);"
+    assert against_budget(cost, [*others, row]) == [f"{said} it takes 3.9 ms now"]
+    for rows in ([*others, {**row, "cpu_ms": None}], others):
+        assert against_budget(cost, rows)[0].startswith(f"{said} no minute was quiet")
     for other in (None, cost.model_copy(update={"budget": None})):
         assert against_budget(other, [row]) == []
