@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from console import busy, watching
 from documents import parse
@@ -15,9 +15,9 @@ from searcher.data.download import Fetched, Source, download
 from searcher.data.proposal import recipe_text
 from searcher.data.survey import Survey, numbered_classes, survey
 from searcher.data.templates import Aim
-from sections import Data
+from sections import Cost, Data
 
-PRECISIONS = ("fp32", "int8")
+PRECISIONS: tuple[str, ...] = get_args(Cost.model_fields["precision"].annotation)
 """What a budget's milliseconds may be of."""
 
 HEADERS = ("Split", "Sizes", "Classes that occur", "Images")

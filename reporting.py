@@ -61,8 +61,8 @@ def against_budget(cost: Cost | None, rows: Sequence[Mapping[str, Any]]) -> list
         return []
     asked = {"runtime": cost.runtime, "stored": cost.precision, "threads": cost.threads, "batch": 1}
     found = [row["cpu_ms"] for row in rows if asked.items() <= row.items()]
-    engine = f"{cost.runtime} {cost.precision}, threads: {cost.threads}"
-    budget = f"budget {cost.budget:g} ms of processor time ({engine})"
+    words = f"{engine(cost.runtime, cost.precision)}, threads: {cost.threads}"
+    budget = f"budget {cost.budget:g} ms of processor time ({words})"
     if not any(found):
         return [f"{budget}; no minute was quiet enough to measure it: 'segnas bench' tries again"]
     return [f"{budget}; it takes {found[0]['p50']:.3g} ms now"]
