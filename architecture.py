@@ -196,8 +196,8 @@ def tell(subject: Subject, found: Anatomy) -> None:
         say(f"source: {subject.source}")
 
 
-def given(path: Path) -> Genotype:
-    """The genotype that a recipe names: a file, ``published/NAME``, or that of a network's folder.
+def given(path: Path, key: str = "search.genotype") -> Genotype:
+    """The genotype that a recipe's key names: a file, ``published/NAME``, or a network's folder.
 
     ``ValueError`` where the file is not one, or there is nothing of that name.
     """
@@ -206,10 +206,15 @@ def given(path: Path) -> Genotype:
     try:
         found = None if path.suffix == ".json" else find(path)
     except ValueError as error:
-        raise ValueError(f"search.genotype: {error}") from None
+        raise ValueError(f"{key}: {error}") from None
     if found is None:
         raise ValueError(
-            f"search.genotype: {path} does not exist or holds none; name a genotype's JSON file, "
+            f"{key}: {path} does not exist or holds none; name a genotype's JSON file, "
             f"published/NAME, zoo:NAME, or the folder of a training or a bundle"
         )
     return found.genotype
+
+
+def parents_of(paths: Iterable[Path]) -> dict[str, Genotype]:
+    """The genotypes of ``search.parents``, by what the recipe calls them."""
+    return {str(path): given(path, "search.parents") for path in paths}

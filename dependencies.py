@@ -35,6 +35,9 @@ def searched_with(recipe: Recipe, document: dict[str, Any]) -> dict[str, Any]:
     if search.genotype:
         return {"genotype": architecture.given(search.genotype).fingerprint}
     own.pop("storage")
+    own.pop("parents")
+    if search.parents:
+        own["parents"] = [g.fingerprint for g in architecture.parents_of(search.parents).values()]
     if search.encoder:
         own["encoder"] = digest(weights.file_of(search.encoder))
     if search.bank:

@@ -122,6 +122,7 @@ class Recipe(Strict):
         wanted = [
             ("search.cost", cost, COSTED),
             ("search.order: 2", order, UNROLLED),
+            ("search.parents", bool(self.search.parents), BANKED),
             ("search.bank", self.search.bank is not None, BANKED),
             ("search.finalists", self.search.finalists > 0 and not self.tries, BANKED),
             ("search.encoder", self.search.encoder is not None, DECODING),

@@ -164,6 +164,10 @@ class Search(Strict):
     controller_lr: Rate = 1e-4
     """``ppo``, ``reinforce``: how fast the controller learns.  That of Fast NAS is for thousands of
     trials; for some dozens 1e-3 suits better."""
+    parents: tuple[Path, ...] = ()
+    """``realtime`` with ``strategy: evolution``: networks that are there already, each named as in
+    ``genotype``.  Those at the budget are tried first; then every candidate is a child of two of
+    the best so far and of the other parents, whatever these cost."""
     storage: Annotated[str, Field(min_length=1)] | None = None
     """Where processes share their trials: a journal file, or a database such as
     ``postgresql://HOST/NAME``, of one search alone.  Absent, ``segnas search --worker`` begins
@@ -238,6 +242,16 @@ class Search(Strict):
             raise ValueError("search.finalists must be at most search.trials: they are among them")
         if self.cost and self.cost.measure and not self.finalists:
             raise ValueError("search.cost.measure times finalists: set search.finalists too")
+        return self
+
+    @model_validator(mode="after")
+    def has_parents(self) -> Self:
+        if self.parents and self.strategy != "evolution":
+            raise ValueError(
+                "search.parents are for search.strategy: evolution, which crosses them"
+            )
+        if len(self.parents) == 1:
+            raise ValueError("search.parents: name two networks or more, of which children are")
         return self
 
     @model_validator(mode="after")

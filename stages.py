@@ -149,6 +149,7 @@ class Build:
                 target=target,
                 budget=budget_of(self.recipe, classes),
                 background=self.data.background,
+                parents=architecture.parents_of(settings.parents),
             )
             yield assembled(self.recipe.system, task, settings), task, watch
 

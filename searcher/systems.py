@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 
-from models.genotype import Size
+from models.genotype import Genotype, Size
 from searcher.alone import Alone
 from searcher.bounded import Bounded
 from searcher.estimators import (
@@ -35,7 +35,7 @@ from searcher.spaces.realtime import Realtime
 from searcher.strategies import Strategy
 from searcher.strategies.bilevel import Bilevel
 from searcher.strategies.budgeted import Budgeted
-from searcher.strategies.evolution import aging, alive
+from searcher.strategies.evolution import aging, alive, descent
 from searcher.strategies.finals import Finals
 from searcher.strategies.halving import Rungs, halving, ladder
 from searcher.strategies.joint import Joint
@@ -110,8 +110,22 @@ def realtime(task: Task, search: Search) -> Strategy:
     task.budget.check(*space.ends())
     if search.strategy is None:
         return Budgeted(space, task, search, task.budget)
-    propose = proposal(Bounded(space, task.budget), search, search.strategy)
+    bounded = Bounded(space, task.budget)
+    propose = proposal(bounded, search, search.strategy)
+    if task.parents:
+        propose = descent(bounded, related(space, task.parents), alive(search.trials))
     return by_trying(task, search, propose, Alone(task, search, search.proxy.epochs))
+
+
+def related(space: Realtime, parents: Mapping[str, Genotype]) -> Sequence[Genotype]:
+    """The parents; ``ValueError`` names the first that is none of the space's."""
+    for name, genotype in parents.items():
+        if not space.holds(genotype):
+            raise ValueError(
+                f"search.parents: {name} is no network of this space (family 'realtime', channels "
+                f"in multiples of search.sizes.width {space.unit}): leave it out"
+            )
+    return list(parents.values())
 
 
 def decided(space: Decisions, task: Task, search: Search, usual: str) -> Proposal:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from models.genotype import Labels
+from models.genotype import Genotype, Labels
 from pace import never
 from searcher import ranks
 from searcher.budgets import Budget
@@ -45,6 +45,8 @@ class Task:
     """What an architecture costs, where the search minds."""
     budget: Budget | None = None
     """What one may cost, where the search has a bound."""
+    parents: Mapping[str, Genotype] = field(default_factory=dict)
+    """The networks that a search begins with, by the names that the recipe calls them."""
 
     def ready(self, batches: Batches, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of one epoch from ``start`` on, on the task's device.

@@ -162,6 +162,13 @@ def test_nothing_was_published_under_that_name(recipe: Path, segnas_once: Run) -
     refused(segnas_once("search", recipe, *words), "search.genotype", "published/resnet", SHOWN)
 
 
+def test_a_parent_that_is_not_there_is_named(recipe: Path, segnas_once: Run) -> None:
+    cost = "search.cost={metric: macs, budget: 0.003}"
+    words = ["system=realtime", cost, "search.strategy=evolution", "search.parents=[no.json, b]"]
+    said = [part for word in words for part in ("--set", word)]
+    refused(segnas_once("search", recipe, *said), "search.parents: no.json", "zoo:NAME")
+
+
 def test_no_recipe(tmp_path: Path, segnas_once: Run) -> None:
     refused(segnas_once("build", tmp_path / "none.yaml"), "none.yaml", "does not exist")
     refused(segnas_once("build", tmp_path), "recipe.yaml")

@@ -314,3 +314,19 @@ def test_what_a_system_would_not_hear_is_refused(
 def test_what_cannot_be_measured_is_refused(search: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Recipe.model_validate({"system": "realtime", "out": "runs/x", "search": search})
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ({"parents": ["a.json", "b.json"]}, "search.parents are for search.strategy: evolution"),
+        ({"parents": ["a.json"], "strategy": "evolution"}, "search.parents: name two networks"),
+        (
+            {"parents": ["a.json", "b.json"], "strategy": "evolution"},
+            "search.parents means nothing to system 'darts': .* realtime",
+        ),
+    ],
+)
+def test_parents_without_children_are_refused(search: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recipe.model_validate({"system": "darts", "out": "runs/x", "search": search})

@@ -29,6 +29,13 @@ class Sampled(Protocol):
         """How many different genotypes ``sample`` can draw."""
 
 
+class Crossed(Sampled, Protocol):
+    """A space of which two networks have children."""
+
+    def cross(self, one: Genotype, other: Genotype, rng: random.Random) -> Genotype:
+        """Some choices of one, the others of another."""
+
+
 class SearchSpace(Sampled, Protocol):
     """What may be chosen by gradients too: all of it together is a supernet."""
 

@@ -71,6 +71,14 @@ class Realtime:
         first, second = (choices_of(genotype, self.unit) for genotype in (one, other))
         return genotype_of({n: rng.choice((first[n], second[n])) for n in DECISIONS}, self.unit)
 
+    def holds(self, genotype: Genotype) -> bool:
+        """Whether it is made of the space's choices, its channels multiples of the unit."""
+        return genotype.family == "realtime" and self.described(genotype) == genotype
+
+    def described(self, genotype: Genotype) -> Genotype:
+        """A network of the family as the space would make it of its choices."""
+        return genotype_of(choices_of(genotype, self.unit), self.unit)
+
     def count(self) -> int:
         ends = product(STAGES, FINEST)
         return sum(

@@ -33,7 +33,7 @@ from searcher.distill import divergence
 from searcher.losses import cross_entropy
 from searcher.optimizers import parameter_groups, search_rate
 from searcher.ranks import decided
-from searcher.spaces import Sampled
+from searcher.spaces import Crossed
 from searcher.strategies import LOSS, Trial
 from searcher.task import Task, finite
 from sections import Search
@@ -54,11 +54,8 @@ TIMED = 2
 Draw = Callable[[random.Random], Genotype]
 
 
-class Elastic(Sampled, Protocol):
+class Elastic(Crossed, Protocol):
     """A space whose networks may share their weights."""
-
-    def cross(self, one: Genotype, other: Genotype, rng: random.Random) -> Genotype:
-        """Some choices of one, the others of another."""
 
     def widest(self) -> list[Genotype]:
         """Networks that together have every layer, as wide as any has it."""

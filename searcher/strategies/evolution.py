@@ -1,9 +1,13 @@
-"""Regularised evolution (Real et al., AAAI 2019), the baseline that papers compare with."""
+"""Regularised evolution (Real et al., AAAI 2019), and children of networks that are there already.
+
+The first is the baseline that papers compare with.
+"""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Protocol
 
 from models.genotype import Genotype
 from searcher.spaces import Sampled
@@ -30,5 +34,35 @@ def aging(space: Sampled, population: int = POPULATION, tournament: int = TOURNA
             return space.sample(rng)
         competing = rng.sample(trials[-population:], tournament)
         return space.mutate(max(competing, key=lambda trial: trial.score).genotype, rng)
+
+    return propose
+
+
+class Candidates(Protocol):
+    """What may be tried, with children of two networks that need not be of it themselves."""
+
+    def holds(self, genotype: Genotype) -> bool:
+        """Whether it is a candidate itself."""
+
+    def cross(self, one: Genotype, other: Genotype, rng: random.Random) -> Genotype:
+        """A candidate with some choices of one and the others of another."""
+
+
+def descent(
+    space: Candidates, parents: Sequence[Genotype], population: int = POPULATION
+) -> Proposal:
+    """First the parents that are candidates, then children of two.
+
+    Of the best trials so far, as many as ``population``, and of the parents that cannot be tried.
+    """
+    first = [parent for parent in parents if space.holds(parent)]
+    others = [parent for parent in parents if not space.holds(parent)]
+
+    def propose(trials: Sequence[Trial], rng: random.Random) -> Genotype:
+        if len(trials) < len(first):
+            return first[len(trials)]
+        best = sorted(trials, key=lambda trial: -trial.score)[:population]
+        one, other = rng.sample([*others, *(trial.genotype for trial in best)], 2)
+        return space.cross(one, other, rng)
 
     return propose

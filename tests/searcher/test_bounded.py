@@ -124,3 +124,44 @@ def test_global_chance_is_left_as_it_was(tiny_task: Callable[[], Task]) -> None:
     torch.manual_seed(5)
     tried(tiny_task(), "random", 1)
     assert torch.rand(1) == expected
+
+
+def related(cost: float, seed: int) -> Genotype:
+    """A random network of about so many billions of multiply-adds."""
+    budget = replace(BUDGET, limit=cost)
+    return Bounded(SPACE, budget).sample(random.Random(seed))
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 2**31), costs=st.tuples(*[st.sampled_from([0.0015, 0.003, 0.008])] * 2))
+def test_a_child_of_two_is_at_the_budget_whatever_they_cost(
+    seed: int, costs: tuple[float, float]
+) -> None:
+    one, other = (related(cost, seed + i) for i, cost in enumerate(costs))
+    child = Bounded(SPACE, BUDGET).cross(one, other, random.Random(seed))
+    assert at_it(child)
+    assert SPACE.holds(child)
+
+
+def test_parents_at_the_budget_are_tried_first_and_all_have_children(
+    tiny_task: Callable[[], Task],
+) -> None:
+    at, dear, other = related(0.003, 0), related(0.008, 1), related(0.003, 2)
+    words = {"strategy": "evolution", "trials": 6, "proxy": {"epochs": 1}, "sizes": {"width": 2}}
+    parents = {"dear.json": dear, "at.json": at, "other.json": other}
+    task = replace(tiny_task(), budget=BUDGET, parents=parents)
+    made = SYSTEMS["realtime"](task, Search.model_validate(words))
+    trials = [made.step() for _ in range(6)]
+    assert [trial.genotype for trial in trials[:2]] == [at, other]
+    known = {genotype.fingerprint for genotype in parents.values()}
+    for trial in trials[2:]:
+        assert at_it(trial.genotype)
+        assert trial.genotype.fingerprint not in known
+
+
+def test_a_parent_of_another_space_is_named(tiny_task: Callable[[], Task]) -> None:
+    parents = {"mine.json": related(0.003, 0), "theirs.json": Realtime({"width": 3}).ends()[0]}
+    words = {"strategy": "evolution", "proxy": {"epochs": 1}, "sizes": {"width": 2}}
+    task = replace(tiny_task(), budget=BUDGET, parents=parents)
+    with pytest.raises(ValueError, match=r"search.parents: theirs.json .* leave it out"):
+        SYSTEMS["realtime"](task, Search.model_validate(words))
