@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -103,6 +103,31 @@ def busy(text: str) -> Iterator[None]:
     else:
         err.print(text, soft_wrap=True)
         yield
+
+
+@contextmanager
+def measured_out(text: str) -> Iterator[Callable[[float], object]]:
+    """What is called with the share that is done: a bar on a terminal, elsewhere a line a tenth."""
+    if err.is_terminal:
+        with Progress(TextColumn(text), BarColumn(), TimeElapsedColumn(), console=err) as progress:
+            task = progress.add_task(text, total=1.0)
+            yield lambda share: progress.update(task, completed=share)
+    else:
+        err.print(text, soft_wrap=True)
+        yield Tenths(text).report
+
+
+class Tenths:
+    """Lines on a job of which every tenth is told once."""
+
+    def __init__(self, job: str) -> None:
+        self.job, self.start, self.told = job, time.monotonic(), 0
+
+    def report(self, share: float) -> None:
+        if int(10 * share) > self.told:
+            self.told = int(10 * share)
+            spent = time.monotonic() - self.start
+            err.print(f"{self.job} {10 * self.told}% ({spent:.0f} s)", soft_wrap=True)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], numbers: int) -> None:

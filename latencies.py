@@ -18,9 +18,9 @@ from export.measure import Conditions, measured
 from export.runtimes import missing
 from files import sha256, write_text
 from models.genotype import Edge, Genotype
-from models.latency import LatencyTable, keys_of
+from models.latency import LatencyTable, keys_in, keys_of
 from models.latency_model import LatencyModel
-from recipe import BANKED, Recipe
+from recipe import BANKED, COSTED, Recipe
 from searcher.costs import Target, macs_price, parameters_price
 from searcher.data.catalogue import open_segmentation
 from searcher.pictures import ACCENT, FAINT, INK, save
@@ -138,13 +138,17 @@ def results(
 def measure(recipe: Recipe, how: Conditions, networks: int) -> tuple[LatencyTable, Check]:
     """Every op of a recipe's space wherever it may stand, and a check on so many networks.
 
-    The networks that correct the table, and those that check it, are drawn apart.
+    Auto-DeepLab's supernet is not made of its networks: of these the ops are measured, where they
+    stand in some.  The networks that correct the table, and those that check it, are drawn apart.
     """
     space, complete = shipped_space(recipe)
-    keys = keys_of(complete, space.ops, how.size)
     correcting = [*of_one_op(space), *drawn(space, CORRECTING, seed=2)]
+    learned = [shipped(genotype, recipe) for genotype in correcting]
     checking = [shipped(genotype, recipe) for genotype in drawn(space, networks, seed=1)]
-    table, ms = measured(keys, [shipped(g, recipe) for g in correcting], how, checking)
+    keys = keys_of(complete, space.ops, how.size)
+    if complete.family != learned[0].family:
+        keys = keys_in([*learned, *checking], how.size)
+    table, ms = measured(keys, learned, how, checking)
     return table, Check(tuple(table.predict(g, how.size) for g in checking), ms)
 
 
@@ -231,8 +235,13 @@ def table_path(recipe: Recipe, cost: Cost) -> Path:
 
 
 def follower(recipe: Recipe, source: Path, path: Path) -> str:
-    """The command that uses what was measured: the recipe as it is, where it looks there."""
+    """The command that uses what was measured: the recipe as it is, where it looks there.
+
+    Or where its system minds no cost.
+    """
     cost = recipe.search.cost
+    if recipe.system not in COSTED:
+        return f"build {source}"
     if cost is not None and cost.metric == "latency" and table_path(recipe, cost) == path:
         return f"build {source}"
     return f"search {source} --set search.cost.metric=latency --set search.cost.table={path}"

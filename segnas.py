@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -166,8 +167,8 @@ def latency(
     found = partial(latencies.results, latencies.BY_OPS)
     if recipe.system in BANKED:
         found = partial(latencies.results, budgeting.BY_NETWORKS)
-    with console.busy("measuring"):
-        for sentence, written in found(recipe, how, path, check):
+    with console.measured_out("measuring") as told:
+        for sentence, written in found(recipe, replace(how, told=told), path, check):
             say(sentence)
             console.wrote(*written)
     following(latencies.follower(recipe, source, path))

@@ -53,6 +53,8 @@ class Conditions:
     size: tuple[int, int]
     classes: int
     rounds: int = 40
+    told: Callable[[float], object] = lambda share: None
+    """Called with the share of the work that is done: the first half makes what the other times."""
 
 
 def measured(
@@ -153,7 +155,8 @@ def timed(calls: Mapping[Name, Call], conditions: Conditions) -> dict[Name, floa
     reference = op_calls([REFERENCE], conditions)[REFERENCE]
     with torch_threads(conditions.threads):
         references = [clocked(reference)]
-        for _ in range(conditions.rounds):
+        for done in range(conditions.rounds):
+            conditions.told(0.5 + 0.5 * done / conditions.rounds)
             for i in rng.permutation(len(names)):
                 spent = clocked(calls[names[i]])
                 references.append(clocked(reference))
@@ -214,7 +217,8 @@ def network_calls(networks: Sequence[Genotype], conditions: Conditions) -> list[
         return [partial(inferred, PixelsToLabels(network).eval(), image) for network in made]
     calls = []
     with TemporaryDirectory() as folder:
-        for network in made:
+        for done, network in enumerate(made):
+            conditions.told(0.5 * done / len(made))
             path = onnx_from_network(network, conditions.size, Path(folder) / "model.onnx")
             if conditions.precision == "int8":
                 path = int8_from_onnx(path, Path(folder) / "int8.onnx", image.numpy())

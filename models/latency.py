@@ -159,3 +159,8 @@ def keys_of(
     """
     found = {s.key(op) for s in stands(genotype, size) for op in ops[s.slot.graph]}
     return sorted(key for key in found if key.op != "none")
+
+
+def keys_in(genotypes: Iterable[Genotype], size: tuple[int, int]) -> list[OpKey]:
+    """Every op of some networks, where it stands, once."""
+    return sorted({s.key(s.slot.edge.op) for g in genotypes for s in stands(g, size)})

@@ -20,12 +20,12 @@ from searcher import checkpoint
 
 Run = Callable[..., tuple[int, str, str]]
 RECIPE = """
-system: gas
+system: {system}
 out: {out}
 data: {{name: streets, size: [64, 96], train: 8, val: 2}}
 search: {{epochs: 2, warmup: 1, batch: 4, size: [32, 48], layers: 2, nodes: 1,
-  sizes: {{width: 2, head: 4}}, cost: {{metric: latency, weight: 0.1}}}}
-train: {{epochs: 1, batch: 4, sizes: {{width: 4}}}}
+  sizes: {{width: 2, stem: 4, head: 4}}{cost}}}
+train: {{epochs: 1, batch: 4, sizes: {{width: 4, stem: 4}}}}
 compute: {{precision: fp32, device: cpu, threads: 1}}
 track: {{tensorboard: false}}
 """
@@ -35,7 +35,8 @@ SIZE = (64, 96)
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "recipe.yaml"
-    path.write_text(RECIPE.format(out=tmp_path / "run"))
+    cost = ", cost: {metric: latency, weight: 0.1}"
+    path.write_text(RECIPE.format(system="gas", out=tmp_path / "run", cost=cost))
     return path
 
 
@@ -66,6 +67,22 @@ def test_the_command_measures_every_op_at_the_size_that_ships(
     found = json.loads((run / "latency.check.json").read_text())
     assert len(found["predicted_ms"]) == len(found["measured_ms"]) == 3
     assert images.read(run / "latency.check.png").shape[1] > 300
+
+
+@pytest.mark.parametrize("system", ["darts", "cas", "auto_deeplab"])
+def test_what_other_supernets_lead_to_is_measured_too(
+    system: str, tmp_path: Path, segnas_once: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("latencies.NETWORKS", 3)
+    monkeypatch.setattr("latencies.CORRECTING", 2)
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE.format(system=system, out=tmp_path / "run", cost=""))
+    code, out, err = segnas_once("latency", path, "--check", "--runtime", "torch")
+    assert code == 0, err
+    found = json.loads((tmp_path / "run/latency.check.json").read_text())
+    assert min(found["predicted_ms"]) > 0
+    follower = "search" if system == "cas" else "build"
+    assert f" {follower} {path}" in out.splitlines()[-1]
 
 
 def test_a_search_without_its_table_names_the_command(recipe: Path, segnas_once: Run) -> None:

@@ -17,10 +17,12 @@ from export.benchmark.subjects import AS_STORED, Job, Source
 from export.benchmark.timing import Samples
 from export.bundle import Bundle
 from export.machine import usable_cores
-from export.runtimes import missing, others
+from export.runtimes import GPU_ONLY, missing, others
 
 ROUNDS, ROUND_CALLS = 3, 10
 """How many rounds, and the fewest calls that are worth one."""
+ON_GPU = 2
+"""Engines side by side on one GPU: one computes while the other's pixels travel."""
 
 
 UNCHECKED = (
@@ -40,7 +42,7 @@ class Settings:
     warmup: int = 10
     """Calls before them in every round."""
     streams: int = 0
-    """Engines side by side for the throughput; 0 takes as many as the cores hold."""
+    """Engines side by side for the throughput; 0: as many as the cores hold, two on a GPU."""
     size: tuple[int, int] | None = None
     """Height and width for an ONNX file that leaves them open."""
 
@@ -49,8 +51,9 @@ class Settings:
         return max(1, min(ROUNDS, self.iterations // ROUND_CALLS))
 
     def streams_of(self, job: Job) -> int:
-        """How many engines of ``threads`` threads run side by side; 1 for none beside the first."""
-        return self.streams or max(1, usable_cores() // job.threads)
+        """How many engines run side by side; 1 for none beside the first."""
+        fit = ON_GPU if job.runtime in GPU_ONLY else usable_cores() // job.threads
+        return self.streams or max(1, fit)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,15 @@ QUICK = Settings(iterations=3, warmup=0, streams=1)
 FIRST = Job("", "onnxruntime", "fp32", 1)
 
 
+def test_a_gpu_has_two_engines_side_by_side_however_many_cores_there_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rounds, "usable_cores", lambda: 64)
+    on_gpu = [replace(FIRST, runtime=name) for name in ("onnxruntime-cuda", "tensorrt")]
+    assert [Settings().streams_of(job) for job in (FIRST, *on_gpu)] == [64, 2, 2]
+    assert [Settings(streams=3).streams_of(job) for job in (FIRST, *on_gpu)] == [3, 3, 3]
+
+
 def test_memory_is_the_engines_own(bundle_path: Path, tmp_path: Path) -> None:
     ballast = np.ones(400 << 20, np.uint8)
     job = replace(FIRST, source=str(bundle_path))

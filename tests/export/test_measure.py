@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 
-from export.measure import Conditions, fitted, measured, timed
+from export.measure import Conditions, fitted, measured, network_ms, timed
 from export.small_graphs import COPIES, Branches, frame
 from models.cell import Cell
 from models.genotype import Edge, Genotype
@@ -44,6 +45,13 @@ def test_every_call_has_as_many_turns_and_the_first_of_a_turn_does_not_count() -
 def test_what_is_timed_is_processor_time() -> None:
     ms = timed({"busy": lambda: spin(0.01), "idle": lambda: time.sleep(0.01)}, HOW)
     assert ms["idle"] < 5 < ms["busy"]
+
+
+def test_the_share_that_is_done_is_told_while_networks_are_made_and_timed() -> None:
+    told: list[float] = []
+    how = replace(HOW, told=told.append)
+    assert len(network_ms([stack("conv_3x3"), stack("skip_connect")], how)) == 2
+    assert told == pytest.approx([0, 0.25, 0.5, 2 / 3, 5 / 6])
 
 
 def spin(seconds: float) -> None:
