@@ -250,7 +250,7 @@ class Search(Strict):
             raise ValueError(
                 "search.parents are for search.strategy: evolution, which crosses them"
             )
-        if len(self.parents) == 1:
+        if len(set(self.parents)) == 1:
             raise ValueError("search.parents: name two networks or more, of which children are")
         return self
 

@@ -63,9 +63,11 @@ class Bounded:
         """A child of two at the budget, some of its choices new; they may cost anything."""
         drawn = (self.child(one, other, rng) for _ in range(DRAWS))
         found = self.budget.nearest(drawn, self.budget.at, self.budget.limit)
-        while not self.holds(found):
+        for _ in range(DRAWS):
+            if self.holds(found):
+                return found
             found = self.nearer(found, rng)
-        return found
+        return self.sample(rng)
 
     def child(self, one: Genotype, other: Genotype, rng: random.Random) -> Genotype:
         """A child of two, whatever it costs."""

@@ -118,14 +118,17 @@ def realtime(task: Task, search: Search) -> Strategy:
 
 
 def related(space: Realtime, parents: Mapping[str, Genotype]) -> Sequence[Genotype]:
-    """The parents; ``ValueError`` names the first that is none of the space's."""
+    """The parents, each once; ``ValueError`` names the first that is none of the space's."""
     for name, genotype in parents.items():
         if not space.holds(genotype):
             raise ValueError(
                 f"search.parents: {name} is no network of this space (family 'realtime', channels "
                 f"in multiples of search.sizes.width {space.unit}): leave it out"
             )
-    return list(parents.values())
+    found = {genotype.fingerprint: genotype for genotype in parents.values()}
+    if len(found) == 1:
+        raise ValueError("search.parents are all one network: name another, of which children are")
+    return list(found.values())
 
 
 def decided(space: Decisions, task: Task, search: Search, usual: str) -> Proposal:

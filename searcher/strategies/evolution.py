@@ -51,16 +51,18 @@ class Candidates(Protocol):
 def descent(
     space: Candidates, parents: Sequence[Genotype], population: int = POPULATION
 ) -> Proposal:
-    """First the parents that are candidates, then children of two.
+    """First the parents that are candidates, two different ones or more, then children of two.
 
     Of the best trials so far, as many as ``population``, and of the parents that cannot be tried.
+    Whoever does not wait for the trials of others may try a parent that another process is trying.
     """
     first = [parent for parent in parents if space.holds(parent)]
     others = [parent for parent in parents if not space.holds(parent)]
 
     def propose(trials: Sequence[Trial], rng: random.Random) -> Genotype:
-        if len(trials) < len(first):
-            return first[len(trials)]
+        tried = {trial.genotype.fingerprint for trial in trials}
+        if untried := [parent for parent in first if parent.fingerprint not in tried]:
+            return rng.choice(untried)
         best = sorted(trials, key=lambda trial: -trial.score)[:population]
         one, other = rng.sample([*others, *(trial.genotype for trial in best)], 2)
         return space.cross(one, other, rng)

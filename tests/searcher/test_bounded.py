@@ -20,7 +20,8 @@ from searcher.bounded import Bounded
 from searcher.budgets import PRICES, Budget
 from searcher.learner import Learner
 from searcher.spaces.realtime import Realtime
-from searcher.strategies.evolution import alive
+from searcher.strategies import Trial
+from searcher.strategies.evolution import alive, descent
 from searcher.strategies.sampling import Sampling
 from searcher.systems import SYSTEMS
 from searcher.task import Task
@@ -152,11 +153,40 @@ def test_parents_at_the_budget_are_tried_first_and_all_have_children(
     task = replace(tiny_task(), budget=BUDGET, parents=parents)
     made = SYSTEMS["realtime"](task, Search.model_validate(words))
     trials = [made.step() for _ in range(6)]
-    assert [trial.genotype for trial in trials[:2]] == [at, other]
+    assert {trial.genotype.fingerprint for trial in trials[:2]} == {
+        at.fingerprint,
+        other.fingerprint,
+    }
     known = {genotype.fingerprint for genotype in parents.values()}
     for trial in trials[2:]:
         assert at_it(trial.genotype)
         assert trial.genotype.fingerprint not in known
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31), missed=st.integers(0, 2))
+def test_every_parent_at_the_budget_is_tried_although_some_trials_are_not_known(
+    seed: int, missed: int
+) -> None:
+    """Of several processes one does not see what the others are trying."""
+    parents = [related(0.003, i) for i in range(3)] + [related(0.008, 3)]
+    propose = descent(Bounded(SPACE, BUDGET), parents)
+    trials: list[Trial] = []
+    for turn in range(3 + missed):
+        known = trials[: max(0, turn - missed)]
+        trials.append(Trial(propose(known, random.Random(f"{seed}/{turn}")), 0.5))
+    tried = {trial.genotype.fingerprint for trial in trials}
+    later = propose(trials, random.Random(seed))
+    left = [p for p in parents[:3] if p.fingerprint not in tried]
+    assert later in left if left else at_it(later)
+
+
+def test_one_network_under_two_names_is_no_pair(tiny_task: Callable[[], Task]) -> None:
+    parents = {"one.json": related(0.003, 0), "again.json": related(0.003, 0)}
+    words = {"strategy": "evolution", "proxy": {"epochs": 1}, "sizes": {"width": 2}}
+    task = replace(tiny_task(), budget=BUDGET, parents=parents)
+    with pytest.raises(ValueError, match="all one network: name another"):
+        SYSTEMS["realtime"](task, Search.model_validate(words))
 
 
 def test_a_parent_of_another_space_is_named(tiny_task: Callable[[], Task]) -> None:
