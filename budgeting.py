@@ -7,6 +7,7 @@ from functools import partial
 from importlib import import_module
 from statistics import median
 
+from console import Tenths
 from export.machine import cpu_model
 from export.measure import Conditions, network_ms
 from latencies import Check, Measuring, drawn, fitting
@@ -52,7 +53,8 @@ def as_shipped(
             f"search.cost.measure times networks here, on {cpu_model()}, and the latency model is "
             f"of {model.device}: leave it out"
         )
-    how = Conditions(model.runtime, model.precision, model.threads, model.size, classes)
+    told = Tenths("timing networks as they would ship").report
+    how = Conditions(model.runtime, model.precision, model.threads, model.size, classes, told=told)
     known = drawn(Realtime(recipe.search.sizes), AGAIN, LEARNED)
     ms = network_ms([*known, *genotypes], how)
     slower = median(m / price(model, g, classes) for m, g in zip(ms, known, strict=False))

@@ -42,7 +42,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, segnas_once: Run) -> Recipe
 
 
 def test_networks_take_what_they_take_by_the_models_clock(
-    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(budgeting, "AGAIN", 4)
     budget = budgeting.budget_of(recipe, 4)
@@ -51,6 +51,9 @@ def test_networks_take_what_they_take_by_the_models_clock(
     light, heavy = budget.timed([LIGHT, HEAVY])
     assert 0 < 3 * light < heavy
     assert 0.5 < heavy / budget.of(HEAVY) < 2
+    told = capsys.readouterr().err.splitlines()
+    assert told
+    assert all(line.startswith("timing networks as they would ship ") for line in told)
 
 
 def test_a_machine_that_is_slower_now_changes_no_milliseconds(
