@@ -51,7 +51,7 @@ class Bounded:
             found = genotype
             for _ in range(CHANGES):
                 found = self.space.mutate(found, rng)
-                if found != genotype and self.budget.at(self.budget.of(found)):
+                if found != genotype and self.holds(found):
                     return found
         return self.sample(rng)
 

@@ -111,9 +111,10 @@ def realtime(task: Task, search: Search) -> Strategy:
     if search.strategy is None:
         return Budgeted(space, task, search, task.budget)
     bounded = Bounded(space, task.budget)
-    propose = proposal(bounded, search, search.strategy)
     if task.parents:
         propose = descent(bounded, related(space, task.parents), alive(search.trials))
+    else:
+        propose = proposal(bounded, search, search.strategy)
     return by_trying(task, search, propose, Alone(task, search, search.proxy.epochs))
 
 

@@ -73,11 +73,9 @@ class Realtime:
 
     def holds(self, genotype: Genotype) -> bool:
         """Whether it is made of the space's choices, its channels multiples of the unit."""
-        return genotype.family == "realtime" and self.described(genotype) == genotype
-
-    def described(self, genotype: Genotype) -> Genotype:
-        """A network of the family as the space would make it of its choices."""
-        return genotype_of(choices_of(genotype, self.unit), self.unit)
+        if genotype.family != "realtime":
+            return False
+        return genotype_of(choices_of(genotype, self.unit), self.unit) == genotype
 
     def count(self) -> int:
         ends = product(STAGES, FINEST)

@@ -38,7 +38,7 @@ def aging(space: Sampled, population: int = POPULATION, tournament: int = TOURNA
     return propose
 
 
-class Candidates(Protocol):
+class Breeding(Protocol):
     """What may be tried, with children of two networks that need not be of it themselves."""
 
     def holds(self, genotype: Genotype) -> bool:
@@ -48,9 +48,7 @@ class Candidates(Protocol):
         """A candidate with some choices of one and the others of another."""
 
 
-def descent(
-    space: Candidates, parents: Sequence[Genotype], population: int = POPULATION
-) -> Proposal:
+def descent(space: Breeding, parents: Sequence[Genotype], population: int = POPULATION) -> Proposal:
     """First the parents that are candidates, two different ones or more, then children of two.
 
     Of the best trials so far, as many as ``population``, and of the parents that cannot be tried.
