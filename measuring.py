@@ -63,8 +63,8 @@ def only(sources: Sequence[str]) -> Source:
 def bench(asked: Asked) -> None:
     """Measure what was named, remember it, and print or write the numbers."""
     source = only(asked.sources)
-    with console.busy("measuring"):
-        found = measured(source, asked.settings, picture=asked.picture)
+    with console.measured_out("measuring") as told:
+        found = measured(source, replace(asked.settings, told=told), picture=asked.picture)
     quiet = asked.json_to == "-"
     if not quiet:
         tell(found)

@@ -22,7 +22,7 @@ import shipment
 from album import ARCHITECTURE, HISTORY
 from beginning import begun
 from budgeting import budget_of
-from console import Watch, busy, complain, watching
+from console import Watch, busy, complain, measured_out, watching
 from dependencies import depends_on, weights_of
 from export.assembly import make_bundle, sweep
 from export.benchmark.rounds import Settings
@@ -245,10 +245,10 @@ class Build:
             return False
         with busy("scoring its engines"):
             scores = reporting.scored(bundle, self.data)
-        asked = Settings(
-            threads=settings.threads, iterations=settings.iterations, warmup=settings.warmup
-        )
-        with busy("measuring its speed"):
+        with measured_out("measuring its speed") as told:
+            asked = Settings(
+                settings.threads, iterations=settings.iterations, warmup=settings.warmup, told=told
+            )
             found = measured(Source(self.bundle), asked, reporting.mious(scores))
         reporting.leave(self.run, bundle, found, scores, key)
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,6 +45,8 @@ class Settings:
     """Engines side by side for the throughput; 0: as many as the cores hold, two on a GPU."""
     size: tuple[int, int] | None = None
     """Height and width for an ONNX file that leaves them open."""
+    told: Callable[[float], object] = lambda share: None
+    """Gets the share of the rounds that is done: 0 to 0.99, as noisy ones are run again."""
 
     @property
     def rounds(self) -> int:
@@ -76,7 +78,7 @@ def benchmark(source: Source, settings: Settings) -> Comparison:
         skipped["labels"] = UNCHECKED
     with tempfile.TemporaryDirectory() as folder:
         orders = [ordered(job, settings, Path(folder)) for job in jobs]
-        found, unfit = alternated(orders, settings.rounds)
+        found, unfit = alternated(orders, settings.rounds, settings.told)
     skipped |= unfit
     if not found:
         raise ValueError(f"nothing of {source} can be measured: {'; '.join(skipped.values())}")
@@ -146,7 +148,9 @@ def ordered(job: Job, settings: Settings, folder: Path) -> Order:
     return Order(job, settings.warmup, calls, str(reference), settings.streams_of(job))
 
 
-def alternated(orders: Sequence[Order], rounds: int) -> tuple[list[list[Samples]], dict[str, str]]:
+def alternated(
+    orders: Sequence[Order], rounds: int, told: Callable[[float], object] = lambda share: None
+) -> tuple[list[list[Samples]], dict[str, str]]:
     """For each order its samples of every round, and the orders that do not fit, with the reason.
 
     Odd rounds run backwards.  Where a clock has too few quiet rounds, its order gets as many
@@ -155,7 +159,8 @@ def alternated(orders: Sequence[Order], rounds: int) -> tuple[list[list[Samples]
     found: dict[str, list[Samples]] = {order.job.label: [] for order in orders}
     unfit: dict[str, str] = {}
     for index in range(2 * rounds):
-        for order in orders if index % 2 == 0 else reversed(orders):
+        for done, order in enumerate(orders if index % 2 == 0 else reversed(orders)):
+            told(min(0.99, (index + done / len(orders)) / rounds))
             label = order.job.label
             if label in unfit or (index >= rounds and settled(found[label], rounds)):
                 continue

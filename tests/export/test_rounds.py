@@ -37,7 +37,12 @@ def run_all(
 
     monkeypatch.setattr(rounds, "measured", note)
     orders = [Order(replace(FIRST, runtime=name), 1, 1, "") for name in names]
-    samples, unfit = alternated(orders, count)
+    shares: list[float] = []
+    samples, unfit = alternated(orders, count, shares.append)
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[(count - 1) * len(names)] == pytest.approx((count - 1) / count)
+    assert shares[-1] < 1
     return "".join(ran), samples, unfit
 
 
