@@ -149,7 +149,7 @@ def ordered(job: Job, settings: Settings, folder: Path) -> Order:
 
 
 def alternated(
-    orders: Sequence[Order], rounds: int, told: Callable[[float], object] = lambda share: None
+    orders: Sequence[Order], rounds: int, told: Callable[[float], object]
 ) -> tuple[list[list[Samples]], dict[str, str]]:
     """For each order its samples of every round, and the orders that do not fit, with the reason.
 
