@@ -1,4 +1,5 @@
-"""What networks take in fp32 and in INT8: processor time, all of them taking turns in one process.
+"""What networks take in fp32 and INT8, and in bf16 where the processor has it: processor time,
+all of them taking turns in one process.
 
 python benchmarks/int8.py [GENOTYPE ...] [--size 360x480] [--rounds 40] prints one JSON line, with
 weights and multiply-adds: random weights, one thread.
@@ -23,8 +24,12 @@ from export.runtimes.onnxruntime import Engine as OnnxRuntime
 from export.runtimes.openvino import Engine as OpenVino
 from models.genotype import Genotype
 from models.network import Network, build, macs, parameters
+from recipe import Compute
+from searcher.prepare import precision_of
 
 NAMES = ("onnx", "onnx-int8", "openvino", "openvino-int8")
+HALF = "openvino-bf16"
+"""ONNX Runtime has no kernels of bf16 on a processor."""
 CLASSES = 11
 GENOTYPE = Path(__file__).parents[1] / "recipes/genotypes/camvid_pyramid.json"
 
@@ -41,13 +46,14 @@ def main() -> None:
     height, width = map(int, asked.size.split("x"))
     networks = {path.stem: fresh(path) for path in asked.genotypes}
     pixels = np.random.default_rng(0).integers(0, 256, (4, height, width, 3), np.uint8)
+    names = (*NAMES, HALF) if precision_of(Compute(device="cpu")) == "bf16" else NAMES
     with tempfile.TemporaryDirectory() as folder:
         engines: dict[tuple[str, str], Runtime] = {}
         for name, network in networks.items():
             place = Path(folder) / name
             place.mkdir()
-            write(NAMES, Materials(network, (height, width), list(pixels)), place)
-            engines |= {(name, kind): opened(kind, place) for kind in NAMES}
+            write(names, Materials(network, (height, width), list(pixels)), place)
+            engines |= {(name, kind): opened(kind, place) for kind in names}
         ms = alternated(engines, pixels[:1], asked.rounds)
     rows = {name: row(n, name, (height, width), ms) for name, n in networks.items()}
     about = {"size": asked.size, "threads": 1, "device": cpu_model()}
@@ -88,7 +94,11 @@ def row(network: Network, name: str, size: tuple[int, int], ms: Times) -> dict[s
     return {
         "parameters": parameters(network),
         "mmacs": round(macs(network, size) / 1e6, 1),
-        "cpu_ms": {kind: round(float(np.median(ms[name, kind])), 2) for kind in NAMES},
+        "cpu_ms": {
+            kind: round(float(np.median(calls)), 2)
+            for (which, kind), calls in ms.items()
+            if which == name
+        },
         "int8_speedup": {name: round(float(np.median(v)), 2) for name, v in ratios.items()},
     }
 

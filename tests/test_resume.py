@@ -23,7 +23,7 @@ data: {{name: streets, size: [64, 96], train: 16, val: 2}}
 search: {{epochs: 4, warmup: 1, batch: 2, size: [32, 48], layers: 3, nodes: 2, lr: 0.05,
   sizes: {{width: 2, stem: 4, head: 8}}}}
 train: {{epochs: 6, batch: 4, sizes: {{width: 4}}, validate_every: 2}}
-compute: {{precision: bf16, device: cpu, threads: 1, checkpoint_minutes: 0.001}}
+compute: {{precision: auto, device: cpu, threads: 1, checkpoint_minutes: 0.001}}
 """
 RESULTS = (
     "search/genotype.json",
