@@ -6,6 +6,8 @@ whatever meets at a node has the same size.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,8 +16,48 @@ from torch.nn import functional as F
 def conv(c_in: int, c_out: int, kernel: int = 1, stride: int = 1, dilation: int = 1) -> nn.Conv2d:
     """A convolution without bias whose padding keeps the size (divided by ``stride``)."""
     pad = dilation * (kernel - 1) // 2
-    kind = Skipping if kernel == 1 and stride > 1 else nn.Conv2d
+    kind: type[nn.Conv2d] = Dilated if kernel > 1 and dilation > 1 else nn.Conv2d
+    if kernel == 1 and stride > 1:
+        kind = Skipping
     return kind(c_in, c_out, kernel, stride, pad, dilation, bias=False)
+
+
+def in_float32(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What a layer makes of ``x``, in float32 on a CPU where all around it is bfloat16."""
+    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return layer(x)
+    with torch.autocast("cpu", enabled=False):
+        return layer(x.float()).to(x.dtype)
+
+
+Sides = tuple[int, ...]
+"""A number for each side of a map."""
+LANES = 16
+"""Channels that oneDNN computes side by side in AVX-512."""
+
+
+class Dilated(nn.Conv2d):
+    """A dilated full convolution: [B, C, H, W] -> [B, D, H/stride, W/stride]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] -> [B, D, H/stride, W/stride]."""
+        assert not isinstance(self.padding, str)
+        return convolved(x, self.weight, self.stride, self.padding, self.dilation)
+
+
+def convolved(x: Tensor, weight: Tensor, stride: Sides, padding: Sides, dilation: Sides) -> Tensor:
+    """``x`` [B, C, H, W] by a weight [D, C, k, k]: [B, D, H/stride, W/stride].
+
+    A dilated one that reads a number of channels that is no multiple of 16 is computed in float32
+    on a CPU where all around it is bfloat16.  There torch 2.13 (oneDNN, AVX-512) has a wrong
+    gradient for its weights, which reads memory that nobody wrote (decision 0046).
+    """
+
+    def layer(x: Tensor) -> Tensor:
+        return F.conv2d(x, weight, None, stride, padding, dilation)
+
+    unsure = max(dilation) > 1 and weight.shape[1] % LANES
+    return in_float32(layer, x) if unsure else layer(x)
 
 
 class Skipping(nn.Conv2d):
@@ -60,11 +102,9 @@ class Depthwise(nn.Conv2d):
         easy = max(self.dilation) == 1 and max(self.kernel_size) <= 3
         if easy or x.device.type != "cpu":
             return super().forward(x)
-        layer = self.by_phases if self.training and self.phased(x) else super().forward
-        if not torch.is_autocast_enabled("cpu"):
-            return layer(x)
-        with torch.autocast("cpu", enabled=False):
-            return layer(x.float()).to(x.dtype)
+        return in_float32(
+            self.by_phases if self.training and self.phased(x) else super().forward, x
+        )
 
     def phased(self, x: Tensor) -> bool:
         """Whether phases pay."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.cell import Graph, Slot
+from models.layers import convolved
 from models.network import META
 from models.ops import POOLS
 from searcher.mixture import Mixing, candidate
@@ -183,7 +184,7 @@ class ConvOps(nn.Module):
 
     def forward(self, x: Tensor, scale: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, K*C, H/stride, W/stride], times ``scale`` [K*C]."""
-        y = F.conv2d(self.before(x), self.weight, None, self.stride, self.padding, self.dilation)
+        y = convolved(self.before(x), self.weight, self.stride, self.padding, self.dilation)
         return normalise(y, scale)
 
 
