@@ -39,22 +39,26 @@ def quieten(follows: bool) -> None:
 
 
 @contextmanager
-def watching(job: str, epochs: int, ticks: int) -> Iterator[Watch]:
-    """A bar on a terminal, plain lines elsewhere, for ``epochs`` of ``ticks`` batches each."""
+def watching(job: str, epochs: int, ticks: int, first: int = 0) -> Iterator[Watch]:
+    """A bar on a terminal, plain lines elsewhere, for ``epochs`` of ``ticks`` batches each.
+
+    ``first`` batches come before them: what all epochs share learns from these.
+    """
     if not err.is_terminal:
-        yield Lines(job, epochs)
+        yield Lines(job, epochs, first)
         return
     columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[scores]}")]
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=err) as progress:
-        yield Bar(progress, job, epochs, ticks)
+        yield Bar(progress, job, epochs, ticks, first)
 
 
 class Bar:
     """A job on a terminal."""
 
-    def __init__(self, progress: Progress, job: str, epochs: int, ticks: int) -> None:
+    def __init__(self, progress: Progress, job: str, epochs: int, ticks: int, first: int) -> None:
         self.progress, self.job, self.epochs, self.ticks = progress, job, epochs, ticks
-        self.task = progress.add_task(f"{job} 0/{epochs}", total=epochs * ticks, scores="")
+        self.first, total = first, first + epochs * ticks
+        self.task = progress.add_task(f"{job} 0/{epochs}", total=total, scores="")
         self.scores: dict[str, float] = {}
 
     def tick(self) -> None:
@@ -63,27 +67,32 @@ class Bar:
     def report(self, epoch: int, scores: Mapping[str, float]) -> None:
         self.scores |= scores
         text = f"{self.job} {epoch}/{self.epochs}"
-        done = epoch * self.ticks
+        done = self.first + epoch * self.ticks
         self.progress.update(
             self.task, completed=done, description=text, scores=scores_text(self.scores)
         )
 
 
 class Lines:
-    """A job whose output goes to a file."""
+    """A job whose output goes to a file: a line an epoch, and ten of what comes before them."""
 
-    def __init__(self, job: str, epochs: int) -> None:
-        self.job, self.epochs = job, epochs
-        self.start = time.monotonic()
-        self.done = 0
+    def __init__(self, job: str, epochs: int, first: int) -> None:
+        self.job, self.epochs, self.first = job, epochs, first
+        self.start = self.begun = time.monotonic()
+        self.done = self.ticks = 0
+        self.before = Tenths(f"{job} 0/{epochs}, what all share has learned")
 
     def tick(self) -> None:
         """A line for every batch would be too much."""
+        self.ticks += 1
+        if self.ticks <= self.first and not self.done:
+            self.before.report(self.ticks / self.first)
+            self.begun = time.monotonic()
 
     def report(self, epoch: int, scores: Mapping[str, float]) -> None:
         self.done += 1
-        spent = time.monotonic() - self.start
-        left = spent / self.done * (self.epochs - epoch)
+        now = time.monotonic()
+        spent, left = now - self.start, (now - self.begun) / self.done * (self.epochs - epoch)
         text = f"{self.job} {epoch}/{self.epochs} {scores_text(scores)}"
         err.print(f"{text} ({spent:.0f} s, {left:.0f} s left)", soft_wrap=True)
 

@@ -221,6 +221,12 @@ class Recipe(Strict):
         banked = self.system in BANKED
         return self.search.trials + self.search.finalists if banked else self.search.epochs
 
+    @property
+    def shared(self) -> int:
+        """How many epochs weights learn that all candidates share, before the first of them."""
+        banked = self.system in BANKED and self.search.strategy is None
+        return self.search.epochs if banked and not self.search.bank else 0
+
     @classmethod
     def load(cls, path: Path, overrides: Iterable[str] = ()) -> Self:
         """Read a recipe and change it by ``overrides``, each ``section.key=value``.

@@ -142,7 +142,8 @@ class Build:
         splits = self.train_split, self.val_split
         task = search_task(self.recipe, classes, *splits, self.data.labels)
         batches = len(task.train) * (settings.proxy.longest if self.recipe.tries else 1)
-        with watching("search", self.recipe.steps, batches) as watch:
+        first = self.recipe.shared * len(task.train)
+        with watching("search", self.recipe.steps, batches, first) as watch:
             task = replace(
                 task,
                 tick=watch.tick,
