@@ -16,8 +16,17 @@ STATUS = Path("/proc/self/status")
 
 
 def cpu_model() -> str:
-    """The processor's name, such as ``AMD EPYC 9654 96-Core Processor``."""
-    return cpuinfo().get("model name") or platform.processor() or platform.machine()
+    """The processor's name, such as ``AMD EPYC 9654 96-Core Processor``.
+
+    Rented machines often hide the number.  Then it is the family and model that tell one with VNNI
+    from one without: ``AMD EPYC (family 25, model 17)``.
+    """
+    known = cpuinfo()
+    name = known.get("model name") or platform.processor() or platform.machine()
+    numbered = any(letter.isdigit() for letter in name.partition("@")[0])
+    if numbered or not {"cpu family", "model"} <= known.keys():
+        return name
+    return f"{name} (family {known['cpu family']}, model {known['model']})"
 
 
 def cpuinfo() -> Mapping[str, str]:

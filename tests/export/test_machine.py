@@ -28,6 +28,23 @@ def test_a_containers_share_is_read(
     assert 1 <= machine.usable_cores() <= max(1, cores)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("AMD EPYC", "AMD EPYC (family 25, model 17)"),
+        ("Intel Xeon Processor @ 2.60GHz", "Intel Xeon Processor @ 2.60GHz (family 25, model 17)"),
+        ("AMD EPYC 9654 96-Core Processor", "AMD EPYC 9654 96-Core Processor"),
+    ],
+)
+def test_a_processor_whose_number_is_hidden_is_told_from_others(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A latency table is for one processor: two of one name may differ threefold in INT8."""
+    (tmp_path / "cpuinfo").write_text(f"cpu family\t: 25\nmodel\t: 17\nmodel name\t: {name}\n")
+    monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
+    assert machine.cpu_model() == said
+
+
 def test_arm_says_less_about_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nFeatures\t: fp asimddp\n\nprocessor\t: 1\n")
     monkeypatch.setattr(machine, "CPUINFO", tmp_path / "cpuinfo")
