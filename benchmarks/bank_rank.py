@@ -1,11 +1,12 @@
 """Does a bank of weights rank networks as training them alone would?  One JSON line.
 
-python benchmarks/bank_rank.py RUN [--candidates 12] [--epochs 10] [--out DIR]
+python benchmarks/bank_rank.py RUN [--candidates 12] [--epochs 10] [--out DIR] [--shares 1 --chosen]
 
 ``RUN`` is the folder of a search within a budget that is over.  Candidates are drawn at random at
-all the shares of the budget that it searched, scored with the bank's weights, and trained alone
-from the start for so many epochs on the same images.  Every score is a line of ``DIR/KIND.jsonl``
-as soon as it is there: killed, the program goes on.
+all the shares of the budget that it searched, or at those that are named, scored with the bank's
+weights, and trained alone from the start for so many epochs on the same images; before them, if
+asked, the one that the search chose: is it better than chance at its budget?  Every score is a
+line of ``DIR/KIND.jsonl`` as soon as it is there: killed, the program goes on.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from runs import Stage as Done
 from searcher.checkpoint import Job
 from searcher.estimators import Estimator, ProxyTraining, Stage
 from searcher.prepare import search_task
+from searcher.search import GENOTYPE
 from searcher.sources import Whole
 from searcher.strategies import Trial
 from searcher.strategies.budgeted import AROUND, Budgeted
@@ -78,6 +80,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("run", type=Path)
     parser.add_argument("--candidates", type=int, default=12)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--shares", type=float, nargs="+", default=sorted(set(AROUND)))
+    parser.add_argument("--chosen", action="store_true")
     parser.add_argument("--out", type=Path, default=Path("runs/bank_rank"))
     return parser.parse_args()
 
@@ -88,9 +92,10 @@ def main() -> None:
     search = search_of(work)
     given.out.mkdir(parents=True, exist_ok=True)
     rng = random.Random(1)
-    shares = sorted(set(AROUND))
-    turns = range(given.candidates)
-    genotypes = [search.at(shares[i % len(shares)], search.space.sample, rng) for i in turns]
+    chosen = [Genotype.load(work.run / "search" / GENOTYPE)] if given.chosen else []
+    shares, turns = given.shares, range(given.candidates)
+    drawn = [search.at(shares[i % len(shares)], search.space.sample, rng) for i in turns]
+    genotypes = [*chosen, *drawn]
     kinds: dict[str, Estimator] = {
         "bank": inherited(search),
         "alone": alone(search, given.epochs),
@@ -101,7 +106,7 @@ def main() -> None:
     }
     scores = {kind: [line["score"] for line in lines] for kind, lines in found.items()}
     row = {
-        "candidates": given.candidates,
+        "candidates": len(genotypes),
         "epochs": given.epochs,
         "tau": kendall(scores["bank"], scores["alone"]),
         "tau_gmacs": kendall([x["gmacs"] for x in found["alone"]], scores["alone"]),
