@@ -24,6 +24,11 @@ GRACE = 8
 """Seconds that a stopping server gives to what it has begun: fewer than a container's ten."""
 HEAD_SECONDS = 10.0
 """In which the first lines of a request have to arrive."""
+IDLE_SECONDS = 9
+"""How long a connection is kept that nothing is asked on.
+
+Clients keep theirs too, httpx for 5 seconds: of two that let go at once, one loses a request.
+"""
 PREFIX = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 """A path below which a proxy puts the page."""
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
@@ -105,6 +110,7 @@ def over(app: FastAPI) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         ws="none",
+        timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=GRACE,
     )
     logging.getLogger("uvicorn.error").addFilter(unexpected)

@@ -18,6 +18,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Protocol
 
+import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
@@ -149,6 +150,12 @@ def test_who_leaves_frees_the_place(
         assert first.result().status == 200
         assert post(address, picture).status == 200
         assert len(gated.threads) == 2
+
+
+def test_an_idle_connection_outlives_that_of_a_client() -> None:
+    """Where both let go at the same time, the next request is on a connection that is gone."""
+    kept = server.over(FastAPI()).config.timeout_keep_alive
+    assert (httpx.Limits().keepalive_expiry or 0) < kept < server.HEAD_SECONDS
 
 
 def test_a_head_that_does_not_end_is_not_waited_for(
