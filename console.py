@@ -83,7 +83,7 @@ class Lines:
         self.before = Tenths(f"{job} 0/{epochs}, what all share has learned")
 
     def tick(self) -> None:
-        """A line for every batch would be too much."""
+        """A line for every batch would be too much: one for a tenth of what comes first."""
         self.ticks += 1
         if self.ticks <= self.first and not self.done:
             self.before.report(self.ticks / self.first)

@@ -224,8 +224,8 @@ class Recipe(Strict):
     @property
     def shared(self) -> int:
         """How many epochs weights learn that all candidates share, before the first of them."""
-        banked = self.system in BANKED and self.search.strategy is None
-        return self.search.epochs if banked and not self.search.bank else 0
+        own = self.system in BANKED and not self.tries and not self.search.bank
+        return self.search.epochs if own else 0
 
     @classmethod
     def load(cls, path: Path, overrides: Iterable[str] = ()) -> Self:

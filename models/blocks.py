@@ -9,8 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.convolutions import Depthwise, conv
 from models.heads import ImagePool
-from models.layers import ActConvNorm, Depthwise, conv
+from models.layers import ActConvNorm
 
 
 class Narrow(nn.Sequential):

@@ -12,8 +12,9 @@ from itertools import product
 
 from torch import Tensor, nn
 
+from models.convolutions import Depthwise, conv, spatial
 from models.heads import ImagePool
-from models.layers import ConvNormAct, Depthwise, Zero, averaging, conv, resize_corners, spatial
+from models.layers import ConvNormAct, Zero, averaging, resize_corners
 
 RATES = (1, 3, 6, 9, 12, 15, 18, 21)
 """DPC, section 3.1: of rows and of columns, each for itself."""

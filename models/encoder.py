@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from models.layers import Depthwise, conv
+from models.convolutions import Depthwise, conv
 
 STEM = 32
 ROWS = (

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from models.layers import ConvNormAct, resize, spatial
+from models.convolutions import spatial
+from models.layers import ConvNormAct, resize
 
 
 class ImagePool(nn.Module):

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from models.cell import Place, concrete
+from models.convolutions import spatial
 from models.families import CLASSIFIERS, FAMILIES
 from models.genotype import Genotype, Labels
-from models.layers import resize, spatial, spread
+from models.layers import resize, spread
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from models.cell import Cell
+from models.convolutions import spatial
 from models.families import pyramid
-from models.layers import ConvNormAct, resize, spatial
+from models.layers import ConvNormAct, resize
 from models.network import Network
 
 WIDEST = 128

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.cell import Graph, Slot
-from models.layers import convolved
+from models.convolutions import convolved
 from models.network import META
 from models.ops import POOLS
 from searcher.mixture import Mixing, candidate

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 import images
 from images import Labels, Pixels
-from models.layers import resize, spatial
+from models.convolutions import spatial
+from models.layers import resize
 
 Size = tuple[int, int]
 """Height and width."""

@@ -13,9 +13,10 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from models.cell import Place
+from models.convolutions import conv
 from models.families.cell_stack import layer_graphs, reductions, second_reduction, stages, through
 from models.genotype import Genotype
-from models.layers import ActConvNorm, ConvNormAct, conv
+from models.layers import ActConvNorm, ConvNormAct
 
 CIFAR, IMAGENET = 1, 8
 """What ``stem_stride`` may be."""

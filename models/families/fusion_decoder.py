@@ -25,10 +25,11 @@ import torch
 from torch import Tensor, nn
 
 from models.cell import Place
+from models.convolutions import spatial
 from models.decoder_ops import FUSION_OPS, check_op
 from models.encoder import FOUR, Encoder
 from models.genotype import Edge, Genotype
-from models.layers import ConvNormAct, resize, spatial
+from models.layers import ConvNormAct, resize
 from models.ops import CONNECT
 
 MAPS = len(FOUR)

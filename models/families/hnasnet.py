@@ -19,10 +19,11 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from models.cell import Cell, Graph, Place, Slot
+from models.convolutions import conv, spatial
 from models.families.trellis import check_path, level
 from models.genotype import Edge, Genotype
 from models.heads import Aspp, DeepLabDecoder
-from models.layers import ActConvNorm, ConvNormAct, conv, resize_corners, spatial
+from models.layers import ActConvNorm, ConvNormAct, resize_corners
 from models.ops import CONNECT
 
 RATES = (24, 48, 72)

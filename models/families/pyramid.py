@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from models.cell import CELL_OPS, MIXED, Place, Slot
+from models.convolutions import conv
 from models.genotype import Edge, Genotype
 from models.heads import PyramidHead
-from models.layers import ActConvNorm, conv
+from models.layers import ActConvNorm
 
 NODES = 16
 """How far the numbers of two stages are apart: a stage has at most as many nodes."""

@@ -20,9 +20,10 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from models.cell import CELL_OPS, Place, Slot
+from models.convolutions import conv, spatial
 from models.families.pyramid import NODES, check_widths, stage
 from models.genotype import Edge, Genotype
-from models.layers import ActConvNorm, conv, resize, spatial
+from models.layers import ActConvNorm, resize
 
 SKIP = "skip_connect"
 GRAINS = (1, 2, 4)

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from models.cell import MIXED, Cell, Graph, Place, Slot
+from models.convolutions import spatial
 from models.genotype import Edge, Genotype
 from models.heads import Aspp, DeepLabDecoder
-from models.layers import ActConvNorm, ConvNormAct, resize, spatial
+from models.layers import ActConvNorm, ConvNormAct, resize
 from models.ops import CONNECT
 
 LEVELS = 4

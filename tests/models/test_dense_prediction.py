@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from models import published
+from models.convolutions import Depthwise
 from models.decoder_ops import DENSE_OPS, AtrousSeparable, GridPool
 from models.families.dense_prediction import Branches, DensePrediction
 from models.genotype import Edge, Genotype
-from models.layers import Depthwise
 from models.network import build
 
 CELL = published.load("dpc").genotype

@@ -9,16 +9,15 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
+from models.convolutions import Depthwise, conv
 from models.layers import (
     ActConvNorm,
     ConvNormAct,
-    Depthwise,
     DepthwiseSeparable,
     FactorizedReduce,
     SepConv,
     Zero,
     averaging,
-    conv,
     resize,
 )
 from models.ops import CONNECT, OPS, make_op
