@@ -5,6 +5,7 @@ Every default is here.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -93,6 +94,9 @@ class Train(Strict):
     """The course of the learning rate: up and down, or down after ``warmup``."""
     warmup: NotNegative = 0.0
     """``poly``, ``cosine``: epochs in which the learning rate rises; may be a part of one."""
+    restarts: list[Positive] = Field(default_factory=list)
+    """``poly``, ``cosine``: epochs after which the course begins anew, its rise too (SGDR,
+    Loshchilov & Hutter, ICLR 2017); what was learned, and its average, go on."""
     clip: NotNegative = 5.0
     """The longest gradient, as a norm over all parameters; 0 leaves it as it is."""
     ema: Share = 0.0
@@ -138,6 +142,18 @@ class Train(Strict):
             raise ValueError("train.warmup must be below train.epochs")
         if self.warmup and self.schedule == "one_cycle":
             raise ValueError("train.warmup is for poly and cosine: one_cycle rises by itself")
+        return self
+
+    @model_validator(mode="after")
+    def restarts_in_time(self) -> Self:
+        if self.restarts and self.schedule == "one_cycle":
+            raise ValueError("train.restarts are for poly and cosine: choose a train.schedule")
+        rounds = list(pairwise([0, *self.restarts, self.epochs]))
+        if any(end - start <= self.warmup for start, end in rounds):
+            raise ValueError(
+                "train.restarts must rise and be below train.epochs, and each round be longer "
+                "than train.warmup"
+            )
         return self
 
     @model_validator(mode="after")

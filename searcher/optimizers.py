@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from torch import nn
@@ -37,13 +39,26 @@ def make_schedule(optimizer: Optimizer, settings: Train, updates: int) -> LRSche
     """The learning rate before each of ``updates`` updates, ``train.lr`` at its highest."""
     if settings.schedule == "one_cycle":
         return OneCycleLR(optimizer, settings.lr, total_steps=updates + 1)
-    rise = round(settings.warmup * updates / settings.epochs)
-    return LambdaLR(optimizer, course(settings.schedule, rise, updates))
+    an_epoch = updates / settings.epochs
+    rise = round(settings.warmup * an_epoch)
+    starts = [round(epoch * an_epoch) for epoch in (0, *settings.restarts, settings.epochs)]
+    rounds = [course(settings.schedule, rise, end - start) for start, end in pairwise(starts)]
+    return LambdaLR(optimizer, in_turn(rounds, starts[:-1]))
 
 
 def search_rate(highest: float, share: float) -> float:
     """The rate after a ``share`` of a search, 0..1: a cosine to a twenty-fifth of the highest."""
     return highest * (0.04 + 0.96 * (1 + math.cos(math.pi * share)) / 2)
+
+
+def in_turn(rounds: list[Callable[[int], float]], starts: list[int]) -> Callable[[int], float]:
+    """Each round's share of the highest rate from its start on, counted from there."""
+
+    def share(update: int) -> float:
+        now = bisect_right(starts, update) - 1
+        return rounds[now](update - starts[now])
+
+    return share
 
 
 def course(name: str, rise: int, updates: int) -> Callable[[int], float]:

@@ -39,6 +39,28 @@ def test_cosine_rises_and_then_is_half_a_wave() -> None:
     assert found[4:] == pytest.approx([0.05 * (1 + math.cos(math.pi * i / 16)) for i in range(17)])
 
 
+def test_a_restart_begins_the_course_anew() -> None:
+    rounds = Train(schedule="cosine", lr=0.1, epochs=5, warmup=1, restarts=[3])
+    found = rates(rounds, 20)
+    assert found[:12] == pytest.approx(
+        rates(rounds.model_copy(update={"epochs": 3, "restarts": []}), 12)[:-1]
+    )
+    assert found[12:] == pytest.approx(
+        rates(rounds.model_copy(update={"epochs": 2, "restarts": []}), 8)
+    )
+
+
+@pytest.mark.parametrize("restarts", [[5], [3, 2], [2, 2], [1], [4]])
+def test_a_restart_has_time_to_rise_and_fall(restarts: list[int]) -> None:
+    with pytest.raises(ValueError, match=r"each round be longer than train\.warmup"):
+        Train(schedule="poly", warmup=1, epochs=5, restarts=restarts)
+
+
+def test_one_cycle_has_no_restarts() -> None:
+    with pytest.raises(ValueError, match=r"choose a train\.schedule"):
+        Train(restarts=[3])
+
+
 def test_one_cycle_rises_and_falls() -> None:
     found = rates(Train(lr=0.1), 20)
     assert found[-1] < found[0] < max(found) <= 0.1
