@@ -36,7 +36,6 @@ from models.genotype import Genotype
 from pace import never
 from recipe import Recipe
 from runs import Stage as Done
-from searcher.alone import learned
 from searcher.checkpoint import Job
 from searcher.estimators import Estimator, ProxyTraining, Stage
 from searcher.prepare import search_task
@@ -82,10 +81,7 @@ def finalist(search: Budgeted) -> Estimator:
     def estimate(
         genotype: Genotype, seed: int, between: Callable[[], None] = never, before: object = ()
     ) -> Trial:
-        epochs, network = search.search.proxy.epochs, search.inherited(genotype)
-        loss = learned(network, search.task, search.search, between, epochs)
-        costs = {**search.budget.costs(genotype), "epochs": epochs, LOSS: loss}
-        return Trial(genotype, search.task.value(network, between), costs)
+        return search.after_a_while(genotype, search.budget.costs(genotype), between)
 
     return estimate
 

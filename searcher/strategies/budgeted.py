@@ -95,11 +95,17 @@ class Budgeted:
 
     def finalist(self, place: int, between: Callable[[], None]) -> Trial:
         """The candidate of that place, from 0, scored after it has learned alone for a while."""
-        trial, epochs = self.finalists()[place], self.search.proxy.epochs
-        network = self.inherited(trial.genotype)
+        trial = self.finalists()[place]
+        return self.after_a_while(trial.genotype, trial.costs, between)
+
+    def after_a_while(
+        self, genotype: Genotype, costs: Mapping[str, float], between: Callable[[], None] = never
+    ) -> Trial:
+        """A network's score and loss when it has learned alone, from the bank's weights."""
+        epochs, network = self.search.proxy.epochs, self.inherited(genotype)
         loss = learned(network, self.task, self.search, between, epochs)
-        costs = {**trial.costs, "epochs": epochs, LOSS: loss}
-        return Trial(trial.genotype, self.task.value(network, between), costs)
+        learnt = {**costs, "epochs": epochs, LOSS: loss}
+        return Trial(genotype, self.task.value(network, between), learnt)
 
     def finalists(self) -> list[Trial]:
         """The candidates, the best first; where the search measures, some, by what they took."""
