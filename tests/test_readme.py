@@ -76,6 +76,14 @@ def test_make_knows_the_target(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text("utf-8"), re.M)
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)#]+)", README))
-def test_a_link_leads_somewhere(link: str) -> None:
-    assert (ROOT / link).exists()
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").rglob("*.md"),
+    *(ROOT / "models" / "zoo").rglob("*.md"),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)", page.read_text("utf-8"))
+    assert [x for x in links if not (page.parent / x).exists()] == []
